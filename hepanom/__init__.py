@@ -1,0 +1,1 @@
+"""hepanom: anomaly detection for high-energy and nuclear physics."""

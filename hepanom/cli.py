@@ -1,0 +1,156 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hepanom.errors import HepanomError, RecipeError
+
+if TYPE_CHECKING:
+    from hepanom.document import Document
+
+Command = Callable[..., Any]
+
+
+def main() -> None:
+    """Run the command line."""
+    hepanom()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="hepanom")
+def hepanom() -> None:
+    """Find the events that do not look like the rest: one recipe, from events to a defended threshold."""
+
+
+def common(function: Command) -> Command:
+    """Add --json, -q and -v; turn errors into one message and an exit code, 2 for bad input, 1 for a failed run."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+    @click.option("-q", "--quiet", is_flag=True, help="Show errors alone.")
+    @click.option("-v", "--verbose", is_flag=True, help="Show what happens inside.")
+    @wraps(function)
+    def command(*args: Any, as_json: bool, quiet: bool, verbose: bool, **options: Any) -> None:
+        level = logging.DEBUG if verbose else logging.ERROR if quiet or as_json else logging.INFO
+        logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+        logging.getLogger("hepanom").setLevel(level)
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            found, text = function(*args, quiet=quiet or as_json, **options)
+        except (HepanomError, KeyboardInterrupt) as error:
+            if verbose:
+                logging.getLogger("hepanom").exception("where it happened")
+            _fail(error, as_json)
+        else:
+            click.echo(json.dumps(found, default=str)) if as_json else quiet or click.echo(text(found))
+
+    return command
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(error: BaseException, as_json: bool) -> None:
+    status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    message = str(error) or "interrupted; `hepanom run --resume` goes on from the last epoch"
+    if as_json:
+        problems = list(error.problems) if isinstance(error, RecipeError) else [message]
+        click.echo(json.dumps({"status": status, "error": message, "problems": problems}))
+    else:
+        for line in message.splitlines():
+            click.echo(f"{click.style('error:', fg='red')} {line}", err=True)
+    sys.exit(getattr(error, "exit_code", 130))
+
+
+def recipe_options(function: Command) -> Command:
+    """Add what every command with a recipe takes."""
+    function = click.option("--plugins", "folder", type=click.Path(), help="Folder with plugin files to load.")(function)
+    function = click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a value of the recipe.")(
+        function
+    )
+    return click.argument("recipe", type=click.Path())(function)
+
+
+def _document(recipe: str, overrides: tuple[str, ...], folder: str | None) -> Document:
+    from hepanom import document
+
+    chosen = [*overrides, f"plugins={Path(folder).resolve()}"] if folder else overrides
+    return document.read(recipe, chosen)
+
+
+@hepanom.command()
+@recipe_options
+@click.option("--tracking", metavar="URI", help="MLflow tracking URI; mlruns/mlflow.db by default.")
+@click.option("--state", type=click.Path(path_type=Path), default=Path("mlruns"), show_default=True, help="Folder for runs and checkpoints.")
+@click.option("--resume", is_flag=True, help="Go on with the interrupted run of this recipe.")
+@common
+def run(recipe: str, overrides: tuple[str, ...], folder: str | None, tracking: str | None, state: Path, resume: bool, quiet: bool) -> Any:
+    """Train, score, set thresholds, evaluate and record what RECIPE describes."""
+    from hepanom import show
+    from hepanom.run import run as run_recipe
+
+    document = _document(recipe, overrides, folder)
+    with show.progress(quiet) as watcher:
+        outcome = run_recipe(document, tracking=tracking, state=state, resume=resume, watcher=watcher)
+    return show.outcome(outcome), lambda found: show.outcome_text(found, outcome)
+
+
+@hepanom.command()
+@recipe_options
+@common
+def check(recipe: str, overrides: tuple[str, ...], folder: str | None, quiet: bool) -> Any:
+    """Check RECIPE against plugins and data headers without reading events; all mistakes come at once."""
+    from hepanom import plugins, show
+
+    return show.parts(plugins.build(_document(recipe, overrides, folder))), show.parts_text
+
+
+@hepanom.command()
+@click.argument("detector")
+@click.argument("files", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Parquet file to write.")
+@click.option("--tracking", metavar="URI", help="MLflow tracking URI, where DETECTOR is a run.")
+@common
+def score(detector: str, files: tuple[str, ...], out: Path, tracking: str | None, quiet: bool) -> Any:
+    """Score FILES with DETECTOR (a folder, or a run's id or name) into a Parquet file, one row per event."""
+    from hepanom import output, show, storage, track
+
+    found = output.score_files(storage.load(track.detector_folder(detector, tracking)), files, out)
+    return {"status": "done", "out": str(out), **found}, show.scored_text
+
+
+@hepanom.command()
+@click.argument("name", required=False)
+@click.option("--plugins", "folder", type=click.Path(), help="Folder with plugin files to load.")
+@common
+def plugins(name: str | None, folder: str | None, quiet: bool) -> Any:
+    """List the plugins, or show one by NAME with its options, equations and reference."""
+    from hepanom import plugins as door
+    from hepanom import show
+
+    known = door.registry(folder)
+    if name is None:
+        return show.plugin_list(known), show.plugin_list_text
+    return show.plugin(known, name), show.plugin_text
+
+
+@hepanom.command()
+@click.argument("what", metavar="RUN_OR_DETECTOR")
+@click.option("--tracking", metavar="URI", help="MLflow tracking URI; mlruns/mlflow.db by default.")
+@common
+def show(what: str, tracking: str | None, quiet: bool) -> Any:
+    """Print the numbers of a run (id or name), or what a detector folder holds."""
+    from hepanom import show as pages
+
+    return pages.anything(what, tracking), pages.anything_text

@@ -1,0 +1,181 @@
+"""What a plugin promises: readers, transforms, models and scorers, and the values that pass between them and the core.
+
+A plugin is a frozen dataclass; its fields are the options of the recipe, best written as
+``name: Annotated[type, Field(description="...", gt=0)] = default`` (pydantic's ``Field``), so that bounds are checked with
+the recipe and ``hepanom plugins NAME`` explains them. Methods with a body here are defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from hepanom.events import Events, Schema
+
+Sketch = dict[str, np.ndarray]
+State = dict[str, np.ndarray]
+Outputs = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of the data that can be read alone: rows, entries or bytes ``start`` to ``stop`` of ``file``."""
+
+    file: str
+    start: int
+    stop: int
+
+
+class Reader(Protocol):
+    """Turns files (or a simulation) into events."""
+
+    def schema(self) -> Schema:
+        """Describe the events from headers and first rows. Raises InputError for a missing file or column."""
+        ...
+
+    def parts(self) -> Sequence[Part]:
+        """List the pieces that can be read alone, in order."""
+        ...
+
+    def read(self, part: Part) -> Iterator[Events]:
+        """Yield the part's events chunk by chunk, in bounded memory.
+
+        Raises InputError, naming file and place, for a broken file; what was yielded before counts only when the part
+        was read to its end.
+        """
+        ...
+
+    def on(self, files: Sequence[str]) -> Reader:
+        """Return this reader for other files, in which labels and weights may be missing."""
+        ...
+
+
+class Transform(Protocol):
+    """Changes events before the model sees them: measured on training background (map, reduce), then applied to all.
+
+    ``schema`` as an argument describes the events that come in, before this transform.
+    """
+
+    def measure(self, events: Events, schema: Schema) -> Sketch:
+        """Return what one chunk of training background contributes to the fit."""
+        return {}
+
+    def merge(self, a: Sketch, b: Sketch) -> Sketch:
+        """Return the contribution of two chunks together."""
+        return a
+
+    def finish(self, sketch: Sketch) -> State:
+        """Return the fitted state from the sketch of all training background."""
+        return sketch
+
+    def schema(self, before: Schema, state: State) -> Schema:
+        """Return the schema after ``apply``; an empty state means that the fit is still to come."""
+        return before
+
+    def apply(self, events: Events, schema: Schema, state: State) -> Events:
+        """Return the changed events."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Events on a device: float32 tensors of equal length."""
+
+    inputs: Mapping[str, Float[Tensor, "event ..."]]
+    weight: Float[Tensor, " event"]
+    label: Int[Tensor, " event"]
+    target: Float[Tensor, "event target"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch of a training gave: mean loss by term, validation loss, and how fast it went."""
+
+    epoch: int
+    losses: Mapping[str, float]
+    validation: float
+    best: bool
+    events_per_second: float
+
+
+@dataclass(frozen=True)
+class Player:
+    """Parameters that one optimizer moves: the whole network, or its critic, or its generator.
+
+    ``steps`` is the number of updates in a row; ``optimizer`` options replace the recipe's for this player.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    steps: int = 1
+    optimizer: Mapping[str, float] = field(default_factory=dict)
+
+
+class Network(nn.Module):
+    """What a model builds: named outputs for scorers, named loss terms for the training loop."""
+
+    def players(self) -> dict[str, Player]:
+        """Return who is trained; a network fitted by ``prepare`` alone returns {}."""
+        return {"network": Player(list(self.parameters()))}
+
+    def prepare(self, batches: Iterable[Batch], epoch: int) -> bool:
+        """Look at the training batches before an epoch; return True when the network is finished."""
+        return False
+
+    def forward(self, batch: Batch, noise: Float[Tensor, " latent"] | None = None) -> Outputs:
+        """Return the outputs that the model's ``gives`` names, each (event, ...).
+
+        Deterministic in evaluation. ``noise``, for a network that gives ``latent_log_variance``, moves every event's
+        latent code by that many standard deviations.
+        """
+        raise TypeError(f"{type(self).__name__} does not define forward")
+
+    def loss(self, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, " event"]]:
+        """Return the named loss terms per event; ``progress`` runs from 0 to 1 over the training."""
+        raise TypeError(f"{type(self).__name__} does not define loss")
+
+    def validate(self, batch: Batch) -> Float[Tensor, " event"]:
+        """Return the final loss per event, which look-back stopping watches; the loop fixes the noise."""
+        terms = [term for player in self.players() for term in self.loss(player, batch, 1.0).values()]
+        return torch.stack(terms).sum(0)
+
+
+class Model(Protocol):
+    """Builds a network for a schema; ``gives`` names its outputs."""
+
+    gives: ClassVar[frozenset[str]]
+
+    def build(self, schema: Schema) -> Network:
+        """Return a network with fresh weights drawn from torch's global generator."""
+        ...
+
+
+class Scorer(Protocol):
+    """Turns a network's outputs into one number per event; higher is stranger.
+
+    ``needs`` names the outputs it reads, all of which the model must give.
+    """
+
+    needs: ClassVar[frozenset[str]]
+
+    def fit(self, batches: Iterable[tuple[Batch, Outputs]]) -> State:
+        """Return what the score needs to know of the training background."""
+        return {}
+
+    def score(self, batch: Batch, outputs: Outputs, state: State, network: Network) -> Float[Tensor, " event"]:
+        """Return the score of each event; deterministic."""
+        ...
+
+    def explain(
+        self, batch: Batch, outputs: Outputs, state: State, network: Network
+    ) -> Float[Tensor, "event feature"] | None:
+        """Return each feature's share of the score, or None where the score has no such parts."""
+        return None

@@ -1,0 +1,37 @@
+"""What hepanom says when something is wrong: messages for the user, not for the developer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+class HepanomError(Exception):
+    """A message for the user: where, what was found, what would do. Exit code 1."""
+
+    exit_code = 1
+
+
+class InputError(HepanomError):
+    """The recipe or the data cannot be used as they are. Exit code 2."""
+
+    exit_code = 2
+
+
+class RecipeError(InputError):
+    """Every mistake of a recipe at once, each with its place, as one message of several lines."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the tail of an error message: the nearest known words, or the list of all of them."""
+    choices = sorted({str(name) for name in known})
+    near = get_close_matches(word, choices, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(repr(name) for name in near)}?"
+    if not choices:
+        return "there are none"
+    return f"known are {', '.join(choices[:40])}{', ...' if len(choices) > 40 else ''}"

@@ -1,0 +1,228 @@
+"""From scores and flags to numbers with uncertainties.
+
+Names of numbers: SCORER[/unweighted][/category_LABEL][/RULE]/METRIC, such as ``elbo/auc``,
+``elbo/signal_efficiency_0.01``, ``elbo/category_2/median/f1`` or ``elbo/unweighted/auc``. Curves (AUC, efficiencies,
+rejection, largest SIC and AMS) are taken of the scores, confusions of the flags at each threshold.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from hepanom import bootstrap
+from hepanom import metrics as measure
+from hepanom.errors import InputError, did_you_mean
+
+BACKGROUND_EFFICIENCIES = (0.1, 0.01, 0.001, 0.0001)
+SIGNAL_EFFICIENCIES = (0.5, 0.3)
+FLOOR = 0.2  # largest relative error of the background efficiency behind a SIC
+
+Values = dict[str, float]
+Curve = Callable[[measure.Roc, float], Values]
+Decision = Callable[[measure.Confusion, float], float]
+
+CURVES: Mapping[str, Curve] = {
+    "auc": lambda roc, _: {"auc": measure.auc(roc)},
+    "signal_efficiency": lambda roc, _: {
+        f"signal_efficiency_{wanted:g}": measure.signal_efficiency(roc, wanted) for wanted in BACKGROUND_EFFICIENCIES
+    },
+    "rejection": lambda roc, _: {
+        f"rejection_{wanted:g}": measure.rejection(roc, wanted) for wanted in SIGNAL_EFFICIENCIES
+    },
+    "max_sic": lambda roc, _: {"max_sic": measure.max_sic(roc, FLOOR)},
+    "max_ams": lambda roc, b_reg: {"max_ams": measure.max_ams(roc, b_reg)},
+}
+DECISIONS: Mapping[str, Decision] = {
+    "accuracy": lambda c, _: measure.accuracy(c),
+    "precision": lambda c, _: measure.precision(c),
+    "recall": lambda c, _: measure.recall(c),
+    "f1": lambda c, _: measure.f1(c),
+    "mcc": lambda c, _: measure.mcc(c),
+    "ams": lambda c, b_reg: measure.ams(c.tp, c.fp, b_reg) if c.two_classes else math.nan,
+}
+METRICS = (*CURVES, *DECISIONS)
+YIELDS = {"ams", "max_ams"}  # functions of expected yields: counts of events would mean nothing
+
+
+@dataclass(frozen=True)
+class Number:
+    """A metric: its mean over replicas, the 68 % bootstrap interval of that mean, and the spread over replicas.
+
+    ``spread`` is the standard deviation (ddof 1), None for one replica.
+    """
+
+    value: float
+    low: float
+    high: float
+    spread: float | None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Test events with every score and decision.
+
+    ``scores`` by scorer; ``flags`` by (scorer, rule name); ``category`` counts ``categories``; ``anomaly`` is 1 for an
+    anomaly, 0 for background, -1 where the label is unknown; ``weight`` sums to the expected yields where the recipe has
+    them.
+    """
+
+    scores: Mapping[str, Float[np.ndarray, "replica event"]]
+    flags: Mapping[tuple[str, str], Bool[np.ndarray, "replica event"]]
+    category: Int[np.ndarray, " event"]
+    categories: tuple[str, ...]
+    anomaly: Int[np.ndarray, " event"]
+    weight: Float[np.ndarray, " event"]
+
+    def mask(self, keep: Bool[np.ndarray, " event"]) -> Scored:
+        """Return the events where ``keep`` is true."""
+        return replace(
+            self,
+            scores={name: score[:, keep] for name, score in self.scores.items()},
+            flags={name: flag[:, keep] for name, flag in self.flags.items()},
+            category=self.category[keep],
+            anomaly=self.anomaly[keep],
+            weight=self.weight[keep],
+        )
+
+
+def evaluate(
+    scored: Scored, metrics: Sequence[str], *, b_reg: float = 10.0, resamples: int = 100, seed: int = 0
+) -> dict[str, Number]:
+    """Return the metrics by name, for all events and for each category where there are several.
+
+    The value is the mean over replicas. The interval holds the central 68 % of that mean over ``resamples`` bootstraps, in
+    which each event counts k times, k from Poisson(1), the same for all scorers, replicas and categories; it is widened
+    where it does not hold the value (the largest of many cuts is larger in most resamples). Without resamples it is the
+    value alone. Curves over all categories move every category's cut at equal background efficiency
+    (``metrics.pooled_rank``).
+
+    Left out are events of unknown label, and numbers that the events cannot give: without anomalies or background, with
+    nothing flagged (precision), with less than one effective background event at the wanted efficiency, with fewer than
+    25 above any cut (largest SIC), or whose interval reaches infinity (rejection by a handful of events).
+
+    Raises InputError for an unknown metric and for scores that are NaN or weights that are not finite.
+
+    References:
+        B. Efron, Bootstrap methods: another look at the jackknife, 1979, doi:10.1214/aos/1176344552.
+    """
+    _check(scored, metrics)
+    scored = scored.mask(scored.anomaly >= 0)
+    copies = bootstrap.draws(len(scored.weight), resamples, seed)
+    numbers: dict[str, Number] = {}
+    for view, rows in _views(scored):
+        part, drawn = scored.mask(rows), copies[rows]
+        counted = replace(part, weight=np.ones(len(part.weight)))
+        numbers |= _numbers(part, drawn, metrics, b_reg, view)
+        numbers |= _numbers(
+            counted, drawn, [name for name in metrics if name not in YIELDS], b_reg, f"unweighted/{view}"
+        )
+    return numbers
+
+
+def apply_expected(
+    weight: Float[np.ndarray, " event"],
+    label: Int[np.ndarray, " event"],
+    classes: Sequence[str],
+    expected: Mapping[str, float],
+) -> Float[np.ndarray, " event"]:
+    """Scale the weights of each class by one factor so that they sum to its expected yield.
+
+    For all events of the test split at once, before any selection; ``label`` counts ``classes``. Classes without an
+    expected yield keep their weights. Raises InputError for a class that does not exist or has no weight to scale.
+    """
+    scaled = weight.astype(np.float64)
+    for name, expectation in expected.items():
+        if name not in classes:
+            raise InputError(f"evaluate.expected: class {name!r} is not there; {did_you_mean(name, classes)}")
+        rows = label == list(classes).index(name)
+        total = float(scaled[rows].sum())
+        if not total > 0:
+            raise InputError(
+                f"evaluate.expected: the {np.count_nonzero(rows)} test events of class {name!r} have weights that sum to "
+                f"{total:g}, which no factor turns into {expectation:g}; remove the class from `expected` or give the "
+                "test share of the split events of it"
+            )
+        scaled[rows] *= expectation / total
+    return scaled
+
+
+def _views(scored: Scored) -> Iterator[tuple[str, Bool[np.ndarray, " event"]]]:
+    """Yield part of name and events: all of them, then each of several categories."""
+    yield "", np.ones(len(scored.weight), np.bool_)
+    if len(scored.categories) > 1:
+        for index, label in enumerate(scored.categories):
+            yield f"category_{_plain(label)}/", scored.category == index
+
+
+def _plain(label: str) -> str:
+    """Return a label without the characters that names of metrics may not have, or that part them."""
+    return re.sub(r"[^\w.-]", "_", label, flags=re.ASCII)
+
+
+def _numbers(
+    part: Scored, copies: UInt8[np.ndarray, "event resample"], metrics: Sequence[str], b_reg: float, view: str
+) -> dict[str, Number]:
+    """Return the numbers of one view of the events."""
+    numbers: dict[str, Number] = {}
+    anomaly = part.anomaly == 1
+    if anomaly.all() or not anomaly.any():
+        return numbers
+    curves = [CURVES[name] for name in metrics if name in CURVES]
+    for scorer, scores in part.scores.items() if curves else ():
+        grid = []
+        for score in scores:
+            if (part.category != part.category[0]).any():
+                score = measure.pooled_rank(score, part.category, anomaly, part.weight)
+            rocs = chain(
+                [measure.roc(score, anomaly, part.weight)], bootstrap.curves(score, anomaly, part.weight, copies)
+            )
+            grid.append(
+                [{name: value for curve in curves for name, value in curve(roc, b_reg).items()} for roc in rocs]
+            )
+        numbers |= _summary(f"{scorer}/{view}", grid)
+    decisions = {name: DECISIONS[name] for name in metrics if name in DECISIONS}
+    for (scorer, rule), flags in part.flags.items() if decisions else ():
+        grid = []
+        for flagged in flags:
+            sample = measure.confusion(flagged, anomaly, part.weight)
+            confusions = chain([sample], bootstrap.confusions(flagged, anomaly, part.weight, copies))
+            grid.append([{name: decide(c, b_reg) for name, decide in decisions.items()} for c in confusions])
+        numbers |= _summary(f"{scorer}/{view}{rule}/", grid)
+    return numbers
+
+
+def _summary(prefix: str, grid: Sequence[Sequence[Values]]) -> dict[str, Number]:
+    """Turn values by replica and drawing, the first of which is the sample itself, into numbers; leave out unknown ones."""
+    numbers = {}
+    for name in grid[0][0]:
+        values = np.array([[drawing[name] for drawing in replica] for replica in grid])
+        nominal, drawn = values[:, 0], values[:, 1:].mean(0)
+        value, drawn = float(nominal.mean()), drawn[~np.isnan(drawn)]
+        low, high = np.percentile(drawn, (16, 84), method="nearest").tolist() if len(drawn) else (value, value)
+        if math.isfinite(value) and math.isfinite(low) and math.isfinite(high):
+            spread = float(nominal.std(ddof=1)) if len(nominal) > 1 else None
+            numbers[prefix + name] = Number(value, min(low, value), max(high, value), spread)
+    return numbers
+
+
+def _check(scored: Scored, metrics: Sequence[str]) -> None:
+    for name in metrics:
+        if name not in METRICS:
+            raise InputError(f"evaluate.metrics: {name!r} is not there; {did_you_mean(name, METRICS)}")
+    for scorer, scores in scored.scores.items():
+        if broken := np.count_nonzero(np.isnan(scores).any(0)):
+            raise InputError(
+                f"evaluate: score {scorer!r} is NaN for {broken} of {scores.shape[1]} test events; the training diverged "
+                "or the inputs have outliers: try a lower learning rate, or the transforms `missing`, `log` or `standardize`"
+            )
+    if broken := np.count_nonzero(~np.isfinite(scored.weight)):
+        raise InputError(
+            f"evaluate: {broken} of {len(scored.weight)} test weights are NaN or infinite; correct the data"
+        )

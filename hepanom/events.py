@@ -1,0 +1,209 @@
+"""The values that flow through hepanom: events, jagged arrays and the schema that describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped, UInt64
+
+from hepanom.errors import InputError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Jagged:
+    """Rows of varying length: row i is ``values[offsets[i]:offsets[i + 1]]``."""
+
+    values: Shaped[np.ndarray, "point ..."]
+    offsets: Int[np.ndarray, " offset"]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def mask(self, keep: Bool[np.ndarray, " event"]) -> Jagged:
+        """Return the rows where ``keep`` is true."""
+        counts = np.diff(self.offsets)
+        values = self.values[self.offsets[0] : self.offsets[-1]]
+        return Jagged(values[np.repeat(keep, counts)], _offsets(counts[keep]))
+
+    @staticmethod
+    def concat(pieces: Sequence[Jagged]) -> Jagged:
+        """Return the rows of all pieces, in order."""
+        values = [piece.values[piece.offsets[0] : piece.offsets[-1]] for piece in pieces]
+        counts = [np.diff(piece.offsets) for piece in pieces]
+        return Jagged(np.concatenate(values), _offsets(np.concatenate(counts)))
+
+
+def _offsets(counts: Int[np.ndarray, " event"]) -> Int[np.ndarray, " event+1"]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+
+
+@dataclass(frozen=True)
+class Input:
+    """What one input of an event is: a table row, a cloud of points or an image.
+
+    ``columns`` and ``units`` name a table's features, a point's coordinates or an image's channels; ``shape`` is the
+    (row, column) size of an image. Units are stated (``GeV``, ``mm``, ``""`` for a pure number), never converted.
+    """
+
+    kind: Literal["table", "points", "image"]
+    columns: tuple[str, ...]
+    units: tuple[str, ...]
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a reader's events hold, known from headers and first rows.
+
+    ``classes`` are the names that ``Events.label`` counts; ``beside`` the columns that travel with the events without
+    being features (event numbers, the column of a split); ``targets`` the columns of ``Events.target``.
+    """
+
+    inputs: Mapping[str, Input]
+    classes: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+
+    def table(self) -> tuple[str, Input]:
+        """Return name and description of the only table. Raises InputError where there is none or more than one."""
+        tables = [(name, entry) for name, entry in self.inputs.items() if entry.kind == "table"]
+        if len(tables) != 1:
+            raise InputError(f"this needs events with one table of features, these have {len(tables)}")
+        return tables[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for a JSON file."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(plain: Mapping[str, Any]) -> Schema:
+        """Return the schema that ``to_json`` described."""
+        inputs = {
+            name: Input(entry["kind"], tuple(entry["columns"]), tuple(entry["units"]), tuple(entry["shape"]))
+            for name, entry in plain["inputs"].items()
+        }
+        return Schema(inputs, tuple(plain["classes"]), tuple(plain["targets"]), tuple(plain["beside"]))
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events as columns of equal length.
+
+    ``event_id`` is a 64-bit hash of what makes the event unique, ``label`` a class index (-1: unknown), ``category`` the
+    index of the model that the event belongs to (0 where the recipe does not split), ``log_jacobian`` the log density
+    factor of the transforms so far, ``beside`` the columns that travel into the outputs without being features.
+    """
+
+    event_id: UInt64[np.ndarray, " event"]
+    inputs: Mapping[str, Shaped[np.ndarray, "event ..."] | Jagged]
+    weight: Float[np.ndarray, " event"]
+    label: Int[np.ndarray, " event"]
+    category: Int[np.ndarray, " event"]
+    target: Float[np.ndarray, "event target"] | None = None
+    log_jacobian: Float[np.ndarray, " event"] | None = None
+    beside: Mapping[str, Shaped[np.ndarray, " event"]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, column in _columns(self):
+            if len(column) != len(self):
+                raise ValueError(f"events: {name} has {len(column)} rows, event_id has {len(self)}")
+
+    def __len__(self) -> int:
+        return len(self.event_id)
+
+    def mask(self, keep: Bool[np.ndarray, " event"]) -> Events:
+        """Return the events where ``keep`` is true."""
+        return _rebuild(self, lambda name: _take(dict(_columns(self))[name], keep))
+
+    @staticmethod
+    def concat(pieces: Sequence[Events]) -> Events:
+        """Return the events of all pieces, in order; the pieces have the same columns."""
+        if len(pieces) == 1:
+            return pieces[0]
+        columns = [dict(_columns(piece)) for piece in pieces]
+        return _rebuild(pieces[0], lambda name: _join([piece[name] for piece in columns]))
+
+
+def _columns(events: Events) -> list[tuple[str, Any]]:
+    """List every column of the events as (path, values)."""
+    found: list[tuple[str, Any]] = []
+    for entry in fields(events):
+        value = getattr(events, entry.name)
+        if isinstance(value, Mapping):
+            found += [(f"{entry.name}/{key}", column) for key, column in value.items()]
+        elif value is not None:
+            found.append((entry.name, value))
+    return found
+
+
+def _rebuild(like: Events, column: Any) -> Events:
+    values: dict[str, Any] = {}
+    for entry in fields(like):
+        value = getattr(like, entry.name)
+        if isinstance(value, Mapping):
+            values[entry.name] = {key: column(f"{entry.name}/{key}") for key in value}
+        else:
+            values[entry.name] = None if value is None else column(entry.name)
+    return Events(**values)
+
+
+def _take(column: Any, keep: Bool[np.ndarray, " event"]) -> Any:
+    return column.mask(keep) if isinstance(column, Jagged) else column[keep]
+
+
+def _join(columns: Sequence[Any]) -> Any:
+    return Jagged.concat(columns) if isinstance(columns[0], Jagged) else np.concatenate(columns)
+
+
+def match_columns(patterns: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return the columns that any shell-style pattern matches, in the order of ``columns``.
+
+    Raises InputError for a pattern that matches nothing.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in columns):
+            raise InputError(f"column {pattern!r} is not there; {did_you_mean(pattern, columns)}")
+    return [name for name in columns if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def hash64(columns: Sequence[Shaped[np.ndarray, " event"]], seed: int = 0) -> UInt64[np.ndarray, " event"]:
+    """Hash each event's values to 64 bits: equal values give equal hashes on every machine.
+
+    Numbers enter by their 64 bits (integers as they are, floats by their IEEE pattern), strings by their UTF-8 bytes;
+    each word is folded in by the finalizer of SplitMix64.
+
+    References:
+        G. Steele, D. Lea, C. Flood, Fast splittable pseudorandom number generators, OOPSLA 2014,
+        doi:10.1145/2660193.2660195.
+    """
+    state = np.full(len(columns[0]), np.uint64(seed % 2**64), np.uint64)
+    state = _mix(state)
+    for column in columns:
+        state = _mix(state ^ _word(np.asarray(column)))
+    return state
+
+
+def _word(column: Shaped[np.ndarray, " event"]) -> UInt64[np.ndarray, " event"]:
+    """Turn one column into one word per event."""
+    if column.dtype.kind in "iub":
+        return column.astype(np.uint64) if column.dtype.kind == "u" else column.astype(np.int64).view(np.uint64)
+    if column.dtype.kind == "f":
+        return column.astype(np.float64).view(np.uint64)
+    encoded = np.char.encode(column.astype(str), "utf-8")
+    width = max(1, -(-encoded.dtype.itemsize // 8))
+    words = np.ascontiguousarray(encoded.astype(f"S{8 * width}")).view(np.uint64).reshape(len(column), width)
+    state = np.zeros(len(column), np.uint64)
+    for word in words.T:  # a zero word is padding: the hash must not depend on the longest string of the chunk
+        state = np.where(word != 0, _mix(state ^ word), state)
+    return state
+
+
+def _mix(state: UInt64[np.ndarray, " event"]) -> UInt64[np.ndarray, " event"]:
+    state = state + np.uint64(0x9E3779B97F4A7C15)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))

@@ -1,0 +1,87 @@
+"""What a run tells a tracking store, as names and plain values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hepanom.result import Result
+
+LONGEST_NAME = 250
+MOST_PATHS = 100
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The files of a run: a name for lists, and a digest of all paths, sizes and hashes."""
+
+    name: str
+    digest: str
+    paths: tuple[str, ...]
+
+
+def name(path: str) -> str:
+    """Return a path of names without what a tracking store refuses: ``=``, ``%``, ``[``, empty steps, undue length."""
+    steps = (re.sub(r"[^\w. -]", "_", step, flags=re.ASCII) for step in path.split("/"))
+    return "/".join("_" if step.strip(".") == "" else step for step in steps)[:LONGEST_NAME]
+
+
+def flatten(plain: Mapping[str, Any]) -> dict[str, str]:
+    """Return nested plain values as one level of texts.
+
+    ``{"train": {"epochs": 5}, "scores": [{"use": "elbo"}]}`` gives ``{"train.epochs": "5", "scores.0.use": "elbo"}``.
+    """
+    flat: dict[str, str] = {}
+    for key, value in plain.items():
+        tables = isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
+        below = {str(index): item for index, item in enumerate(value)} if tables else value
+        if isinstance(below, Mapping):
+            flat |= {f"{key}.{inner}": text for inner, text in flatten(below).items()}
+        else:
+            flat[key] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return flat
+
+
+def numbers(result: Result) -> Iterator[tuple[str, float]]:
+    """Yield the metrics as ``test/NUMBER``, with ``/low``, ``/high`` and ``/spread``.
+
+    The weighted numbers of all categories of the first scorer stand once more without its name: ``test/auc``.
+    """
+    first = next(iter(result.scored.scores), "")
+    for path, number in result.numbers.items():
+        scorer, _, rest = path.partition("/")
+        short = [rest] if scorer == first and not rest.startswith(("unweighted/", "category_")) else []
+        for shown in (path, *short):
+            yield f"test/{shown}", number.value
+            yield f"test/{shown}/low", number.low
+            yield f"test/{shown}/high", number.high
+            if number.spread is not None:
+                yield f"test/{shown}/spread", number.spread
+
+
+def thresholds(result: Result) -> Iterator[tuple[str, float]]:
+    """Yield ``threshold/SCORER/RULE/CATEGORY/`` with ``value`` (the cut) and how many events are flagged."""
+    for count in result.thresholds:
+        cut = count.threshold
+        path = "/".join(("threshold", cut.scorer, cut.name, cut.category.replace("/", "_")))
+        yield f"{path}/value", cut.cut
+        yield f"{path}/background_efficiency", cut.background_efficiency
+        yield f"{path}/background_efficiency/low", cut.low
+        yield f"{path}/background_efficiency/high", cut.high
+        yield f"{path}/flagged", float(count.flagged)
+        yield f"{path}/expected", count.expected
+
+
+def dataset(result: Result) -> Dataset:
+    """Return the data that the provenance lists: the first file names them all."""
+    data = result.provenance.get("data")
+    files = [entry for entry in data if isinstance(entry, Mapping)] if isinstance(data, list | tuple) else []
+    paths = [str(entry.get("path")) for entry in files]
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    digest = hashlib.sha256(json.dumps(data, default=str, sort_keys=True).encode()).hexdigest()[:16]
+    return Dataset((Path(paths[0]).name if paths else "events") + more, digest, tuple(paths[:MOST_PATHS]))

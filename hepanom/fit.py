@@ -1,0 +1,212 @@
+"""Fit a detector: transforms, networks and thresholds, from every share but the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import torch
+
+from hepanom import train
+from hepanom.contracts import Batch, Epoch, State
+from hepanom.detector import (
+    MEAN_RANK,
+    CategoryModel,
+    Detector,
+    Member,
+    decision,
+    outputs,
+    prepare,
+    rank_table,
+    score,
+    threads,
+)
+from hepanom.errors import InputError
+from hepanom.events import Events, Schema, hash64
+from hepanom.plugins import Parts
+from hepanom.recipe import Rule
+from hepanom.stream import category_labels, is_background, to_batch, with_category, with_weight
+from hepanom.thresholds import Threshold, threshold
+
+Watch = Callable[[str, int, Epoch], None]
+Histories = dict[tuple[str, int], list[Epoch]]
+
+
+def fit(
+    parts: Parts,
+    shares: Mapping[str, Events],
+    provenance: Mapping[str, Any],
+    watch: Watch = lambda category, replica, record: None,
+    checkpoints: Path | None = None,
+) -> tuple[Detector, Histories]:
+    """Train on the training share and set thresholds on held-out background; the test share is not looked at.
+
+    ``watch`` is called after each epoch. With a ``checkpoints`` folder every epoch is written there, and a training
+    that it holds goes on where it stopped, bit for bit. Returns the detector and the epochs by (category, replica).
+    Raises InputError where a category has no background to train, stop or set thresholds on.
+    """
+    recipe = parts.recipe
+    chosen = {name: _chosen(shares[name], parts) for name in ("train", "valid", "calibrate")}
+    if recipe.split.calibrate == 0:
+        chosen["calibrate"] = chosen["valid"]
+    labels = category_labels(chosen["train"], recipe.train.per, parts.schema) if len(chosen["train"]) else ()
+    chosen = {name: with_category(events, recipe.train.per, labels, parts.schema) for name, events in chosen.items()}
+    _refuse_unusable(chosen, parts, labels)
+    models: dict[str, CategoryModel] = {}
+    histories: Histories = {}
+    with threads(recipe.train.threads):
+        for index, label in enumerate(labels):
+            background = {
+                name: with_weight(events.mask(events.category == index), recipe.train.weighted)
+                for name, events in chosen.items()
+            }
+            states, schema, table = _fit_transforms(parts, background["train"])
+            device = train.resolve_device(recipe.train.device)
+            tables = (
+                to_batch(table, schema, device),
+                to_batch(prepare(parts, states, background["valid"]), schema, device),
+            )
+            members = []
+            for replica in range(recipe.train.replicas):
+                training = _train(parts, schema, tables, (label, replica), checkpoints, watch)
+                histories[label, replica] = training.history
+                members.append(_member(parts, training.network.eval(), tables[0]))
+            models[label] = CategoryModel(states, schema, tuple(members))
+    return _with_thresholds(Detector(parts, models, (), provenance), chosen), histories
+
+
+def _chosen(events: Events, parts: Parts) -> Events:
+    """Return the events that may train: background, or everything."""
+    if parts.recipe.train.on == "all":
+        return events
+    return events.mask(is_background(events, parts.schema.classes, parts.recipe.background))
+
+
+def _refuse_unusable(chosen: Mapping[str, Events], parts: Parts, labels: Sequence[str]) -> None:
+    recipe = parts.recipe
+    for name, events in chosen.items():
+        if len(events) == 0:
+            classes = ", ".join(recipe.background) or "any class"
+            raise InputError(f"no background ({classes}) is left in the {name} share; give split.{name} more events")
+        for index, label in enumerate(labels):
+            if (count := int((events.category == index).sum())) < 2:
+                raise InputError(
+                    f"{recipe.train.per} = {label} has {count} background events in the {name} share, two are needed at "
+                    f"least: give split.{name} more events, or leave train.per out"
+                )
+    weight = chosen["train"].weight
+    if recipe.train.weighted is True and (weight < 0).any():
+        raise InputError(
+            f"{int((weight < 0).sum())} of {len(weight)} training weights are negative, and a network cannot learn from "
+            "them; choose train: {weighted: absolute} or train: {weighted: false}"
+        )
+    if recipe.train.weighted and not np.abs(weight).sum() > 0:
+        raise InputError("all training weights are zero; choose another weight column, or train: {weighted: false}")
+
+
+def _fit_transforms(parts: Parts, events: Events) -> tuple[tuple[State, ...], Schema, Events]:
+    """Fit each transform on what the ones before it give; return states, final schema and the events after all."""
+    states, schema = [], parts.schema
+    for transform in parts.transforms.values():
+        state = transform.finish(transform.measure(events, schema))
+        events = transform.apply(events, schema, state)
+        schema = transform.schema(schema, state)
+        states.append(state)
+    return tuple(states), schema, events
+
+
+def _train(
+    parts: Parts,
+    schema: Schema,
+    tables: tuple[Batch, Batch],
+    who: tuple[str, int],
+    checkpoints: Path | None,
+    watch: Watch,
+) -> train.Training:
+    """Train one replica of one category, or what is left to train of it."""
+    label, replica = who
+    seed = int(hash64([np.array([label]), np.array([replica])], parts.recipe.seed)[0] >> np.uint64(1))
+    torch.manual_seed(seed)
+    training = train.start(parts.model.build(schema).to(tables[0].weight.device), parts.recipe.train, seed)
+    checkpoint = checkpoints / file_name(label, replica) if checkpoints else None
+    if checkpoint and checkpoint.exists():
+        train.restore(training, checkpoint)
+        for record in training.history:
+            watch(label, replica, record)
+    for record in train.fit(training, *tables):
+        if checkpoint:
+            train.save(training, checkpoint)
+        watch(label, replica, record)
+    return training
+
+
+def file_name(label: str, replica: int) -> str:
+    """Return the name of the file that holds one replica of one category."""
+    return f"{quote(label, safe='')}-{replica}.safetensors"
+
+
+def _member(parts: Parts, network: Any, table: Batch) -> Member:
+    with torch.inference_mode():
+        return Member(
+            network, {label: scorer.fit(outputs(network, table)) for label, scorer in parts.scorers.items()}, {}
+        )
+
+
+def _with_thresholds(detector: Detector, chosen: Mapping[str, Events]) -> Detector:
+    """Return the detector with background ranks (for several replicas) and a threshold for every rule."""
+    recipe = detector.parts.recipe
+    scores = {name: score(detector, chosen[name]) for name in {"calibrate", *(rule.on for rule in recipe.thresholds)}}
+    if detector.replicas > 1:
+        detector = _with_ranks(detector, scores["calibrate"], chosen["calibrate"])
+    members = {
+        name: {
+            **{
+                replica: {label: rows[replica] for label, rows in found.items()} for replica in range(detector.replicas)
+            },
+            detector.decides: decision(detector, found, chosen[name].category),
+        }
+        for name, found in scores.items()
+    }
+    return replace(detector, thresholds=tuple(_thresholds(detector, recipe.thresholds, members, chosen)))
+
+
+def _thresholds(
+    detector: Detector,
+    rules: Sequence[Rule],
+    members: Mapping[Any, Mapping[int, Mapping[str, Any]]],
+    chosen: Mapping[str, Events],
+) -> Iterator[Threshold]:
+    for rule in rules:
+        events = with_weight(chosen[rule.on], detector.parts.recipe.train.weighted or True if rule.weighted else False)
+        for replica, by_scorer in members[rule.on].items():
+            for scorer, values in by_scorer.items():
+                for index, label in enumerate(detector.categories):
+                    here = events.category == index
+                    yield threshold(
+                        rule.rule,
+                        rule.value,
+                        values[here],
+                        events.weight[here],
+                        scorer=scorer,
+                        category=label,
+                        replica=replica,
+                    )
+
+
+def _with_ranks(detector: Detector, scores: Mapping[str, Any], background: Events) -> Detector:
+    weight = with_weight(background, detector.parts.recipe.train.weighted).weight
+    models = {}
+    for index, (label, model) in enumerate(detector.models.items()):
+        here = background.category == index
+        members = tuple(
+            replace(
+                member, ranks={name: rank_table(rows[replica, here], weight[here]) for name, rows in scores.items()}
+            )
+            for replica, member in enumerate(model.members)
+        )
+        models[label] = replace(model, members=members)
+    return replace(detector, models=models)

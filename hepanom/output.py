@@ -1,0 +1,95 @@
+"""Scores beside the events: one Parquet row per event, in the order of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hepanom.detector import Detector, decision, flags, score
+from hepanom.errors import InputError
+from hepanom.events import Events
+from hepanom.files import written
+from hepanom.stream import with_category
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def score_files(detector: Detector, files: Sequence[str], out: Path) -> dict[str, Any]:
+    """Score every event of the files into a Parquet file, chunk by chunk; return how many were scored and flagged.
+
+    Labels and weights may be missing there. The file appears when all events are in it.
+    """
+    import pyarrow.parquet as pq
+
+    reader = detector.parts.reader.on(files)
+    before, now = detector.parts.schema, reader.schema()
+    if dict(now.inputs) != dict(before.inputs):
+        raise InputError(
+            f"{', '.join(files)}: the inputs differ from those of the training; {_difference(before, now)}"
+        )
+    events = 0
+    flagged: dict[str, int] = {}
+    with written(out) as temporary:
+        writer = None
+        try:
+            for part in reader.parts():
+                for chunk in reader.read(part):
+                    chunk = with_category(chunk, detector.parts.recipe.train.per, detector.categories, before)
+                    table = to_table(detector, chunk, decision(detector, score(detector, chunk), chunk.category))
+                    writer = writer or pq.ParquetWriter(temporary, table.schema)
+                    writer.write_table(table)
+                    events += len(chunk)
+                    for name in table.column_names:
+                        if name.startswith("flag/"):
+                            flagged[name] = flagged.get(name, 0) + int(np.sum(table[name].to_numpy()))
+        finally:
+            if writer is not None:
+                writer.close()
+        if writer is None:
+            raise InputError(f"{', '.join(files)}: there are no events in these files")
+    return {"events": events, "flagged": {name.removeprefix("flag/"): count for name, count in flagged.items()}}
+
+
+def _difference(before: Any, now: Any) -> str:
+    old = {column for entry in before.inputs.values() for column in entry.columns}
+    new = {column for entry in now.inputs.values() for column in entry.columns}
+    return f"missing {sorted(old - new) or 'none'}, new {sorted(new - old) or 'none'}, or another order or unit"
+
+
+def to_table(detector: Detector, events: Events, values: Mapping[str, Float[np.ndarray, " event"]]) -> pa.Table:
+    """Return event id, the columns beside, category, label, weight, every score and every threshold's decision.
+
+    Scores are columns ``score/<scorer>``, decisions ``flag/<scorer>/<rule>``; an unknown label is null.
+    """
+    import pyarrow as pa
+
+    classes = np.array([*detector.parts.schema.classes, None], dtype=object)
+    columns: dict[str, Any] = {
+        "event_id": events.event_id,
+        **events.beside,
+        "category": np.array(detector.categories, dtype=object)[events.category],
+        "label": classes[events.label],
+        "weight": events.weight,
+    }
+    columns |= {f"score/{scorer}": found for scorer, found in values.items()}
+    for scorer, rule in dict.fromkeys((entry.scorer, entry.name) for entry in detector.thresholds):
+        name = f"flag/{scorer}/{rule}"
+        columns[name] = flags(detector, values[scorer], events.category, scorer, rule, detector.decides)
+    arrays = {
+        name: pa.array(column, pa.string() if np.asarray(column).dtype.kind in "OU" else None)
+        for name, column in columns.items()
+    }
+    return pa.table(arrays)
+
+
+def write_table(table: pa.Table, out: Path) -> None:
+    """Write one table as a Parquet file, whole or not at all."""
+    import pyarrow.parquet as pq
+
+    with written(out) as temporary:
+        pq.write_table(table, temporary)

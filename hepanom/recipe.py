@@ -1,0 +1,243 @@
+"""The recipe: one YAML file as frozen, validated data.
+
+``Recipe`` says what a recipe may hold. The options of plugins are checked by ``hepanom.plugins.build``, which reports
+all mistakes of both kinds at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from hepanom.document import Document, Place, check_options
+from hepanom.thresholds import rule_name
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the recipe: frozen, strict, and without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Use(Section):
+    """A plugin by name, its options beside the name."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    use: str = Field(description="name of the plugin")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return the plugin's options as they stand in the recipe."""
+        return dict(self.model_extra or {})
+
+
+class Score(Use):
+    """A scorer; ``name`` tells two uses of the same scorer apart."""
+
+    name: str | None = Field(None, pattern=r"^[\w.-]+$", description="name in every table; the scorer's own by default")
+
+    @property
+    def label(self) -> str:
+        """Return the name of the score in every table and file."""
+        return self.name or self.use
+
+
+class Split(Section):
+    """Who trains and who tests, by a hash of the event id and ``seed`` alone, or by a column of the file.
+
+    Without ``column`` the four shares sum to one. With it ``train`` and ``test`` list values of that column, and
+    ``valid`` and ``calibrate`` are shares taken out of the training values. ``calibrate: 0`` sets the thresholds on
+    ``valid``.
+    """
+
+    column: str | None = None
+    train: Annotated[float, Field(gt=0, lt=1)] | tuple[str | int, ...] = 0.5
+    valid: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    calibrate: Share = 0.1
+    test: Share | tuple[str | int, ...] = 0.3
+    seed: int = Field(0, ge=0)
+
+
+class Adam(Section):
+    """Adam (D. Kingma, J. Ba, 2014, arXiv:1412.6980)."""
+
+    use: Literal["adam"] = "adam"
+    lr: float = Field(1e-3, gt=0)
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    amsgrad: bool = False
+
+
+class SGD(Section):
+    """Stochastic gradient descent with (Nesterov) momentum."""
+
+    use: Literal["sgd"]
+    lr: float = Field(1e-2, gt=0)
+    momentum: float = Field(0.0, ge=0)
+    dampening: float = Field(0.0, ge=0)
+    nesterov: bool = False
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class Adadelta(Section):
+    """Adadelta (M. Zeiler, 2012, arXiv:1212.5701)."""
+
+    use: Literal["adadelta"]
+    lr: float = Field(1.0, gt=0)
+    rho: Share = 0.9
+    eps: float = Field(1e-6, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class Adagrad(Section):
+    """Adagrad (J. Duchi, E. Hazan, Y. Singer, JMLR 12 (2011) 2121)."""
+
+    use: Literal["adagrad"]
+    lr: float = Field(1e-2, gt=0)
+    lr_decay: float = Field(0.0, ge=0)
+    initial_accumulator_value: float = Field(0.0, ge=0)
+    eps: float = Field(1e-10, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class RMSprop(Section):
+    """RMSprop (T. Tieleman, G. Hinton, 2012), with momentum or centred as in A. Graves, arXiv:1308.0850."""
+
+    use: Literal["rmsprop"]
+    lr: float = Field(1e-2, gt=0)
+    alpha: Share = 0.99
+    eps: float = Field(1e-8, gt=0)
+    momentum: float = Field(0.0, ge=0)
+    centered: bool = False
+    weight_decay: float = Field(0.0, ge=0)
+
+
+def _which(optimizer: Any) -> Any:
+    """Return the optimizer's name; without one it is Adam."""
+    return optimizer.get("use", "adam") if isinstance(optimizer, dict) else getattr(optimizer, "use", None)
+
+
+Optimizer = Annotated[
+    Annotated[Adam, Tag("adam")]
+    | Annotated[SGD, Tag("sgd")]
+    | Annotated[Adadelta, Tag("adadelta")]
+    | Annotated[Adagrad, Tag("adagrad")]
+    | Annotated[RMSprop, Tag("rmsprop")],
+    Discriminator(_which),
+]
+
+
+class Train(Section):
+    """How the networks are trained."""
+
+    on: Literal["background", "all"] = Field("background", description="which events of the training share train")
+    per: str | None = Field(None, description="column whose values get a model each")
+    epochs: int = Field(100, ge=1)
+    batch: int = Field(512, ge=2)
+    optimizer: Optimizer = Adam()
+    patience: int | None = Field(None, ge=1, description="epochs without a better validation loss before the stop")
+    clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    replicas: int = Field(1, ge=1, description="trainings that differ in their seed alone")
+    weighted: bool | Literal["absolute"] = Field(True, description="use event weights, not at all, or their magnitude")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    threads: int = Field(1, ge=1, description="CPU threads; small networks are fastest with one")
+
+
+class Rule(Section):
+    """A rule that turns held-out background scores into a cut; flagged means score > cut."""
+
+    rule: Literal["quantile", "median", "mean", "background_efficiency", "value"]
+    value: float | None = None
+    on: Literal["calibrate", "train"] = Field("calibrate", description="whose background scores set the cut")
+    weighted: bool = True
+
+    @property
+    def label(self) -> str:
+        """Return the rule's name in every table, such as ``background_efficiency_0.01``."""
+        return rule_name(self.rule, self.value)
+
+
+Metric = Literal[
+    "auc",
+    "ams",
+    "max_ams",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "mcc",
+    "signal_efficiency",
+    "rejection",
+    "max_sic",
+]
+
+
+class Evaluate(Section):
+    """Which numbers are quoted, on the test share."""
+
+    metrics: tuple[Metric, ...] = ("auc", "f1", "mcc", "signal_efficiency", "max_sic")
+    expected: dict[str, float] = Field({}, description="expected yield of a class in the whole test share")
+    b_reg: float = Field(10.0, ge=0, description="regularization of the AMS, in expected background events")
+    resamples: int = Field(100, ge=10, description="bootstrap resamples behind the intervals")
+
+
+class Recipe(Section):
+    """Everything that a run is made of."""
+
+    name: str = Field(min_length=1)
+    seed: int = Field(0, ge=0)
+    plugins: str | None = Field(None, description="folder with plugin files")
+    data: Use
+    background: tuple[str, ...] = Field((), description="classes that are background; without classes, everything is")
+    split: Split = Split()
+    transforms: tuple[Use, ...] = ()
+    model: Use
+    train: Train = Train()
+    scores: tuple[Score, ...] = Field(min_length=1)
+    thresholds: tuple[Rule, ...] = ()
+    evaluate: Evaluate = Evaluate()
+
+
+def check(document: Document) -> tuple[Recipe | None, list[str]]:
+    """Validate everything but plugin options; return (recipe or None, every mistake with its place)."""
+    recipe, problems = check_options(Recipe, document.plain, (), document)
+    return recipe, problems or _inconsistencies(recipe, document)
+
+
+def _inconsistencies(recipe: Recipe, document: Document) -> list[str]:
+    """Return what types alone cannot say."""
+    found: list[tuple[Place, str]] = []
+    split = recipe.split
+    if split.column is None:
+        if isinstance(split.train, tuple) or isinstance(split.test, tuple):
+            found.append((("split",), "lists of values need the column that holds them: column: NAME"))
+        elif abs(split.train + split.valid + split.calibrate + split.test - 1) > 1e-9:
+            total = split.train + split.valid + split.calibrate + split.test
+            found.append((("split",), f"the shares train, valid, calibrate and test sum to {total:g}; expected 1"))
+    else:
+        for share in ("train", "test"):
+            if not isinstance(getattr(split, share), tuple):
+                found.append((("split", share), f"with a column this is a list of its values, such as {share}: [t]"))
+        if split.valid + split.calibrate >= 1:
+            found.append((("split", "valid"), "valid and calibrate leave nothing to train on; their sum must be < 1"))
+    for index, rule in enumerate(recipe.thresholds):
+        place = ("thresholds", index)
+        if rule.rule in ("median", "mean") and rule.value is not None:
+            found.append(((*place, "value"), f"the rule {rule.rule} takes no value"))
+        elif rule.rule in ("quantile", "background_efficiency", "value") and rule.value is None:
+            found.append((place, f"the rule {rule.rule} needs a value, such as value: 0.01"))
+        elif rule.rule in ("quantile", "background_efficiency") and not 0 < (rule.value or 0) < 1:
+            found.append(((*place, "value"), f"found {rule.value}; a {rule.rule} lies between 0 and 1"))
+    for what, labels in (
+        ("scores", [score.label for score in recipe.scores]),
+        ("thresholds", [rule.label for rule in recipe.thresholds]),
+    ):
+        for index, label in enumerate(labels):
+            if label in labels[:index]:
+                remedy = "; give one of them a name: NAME" if what == "scores" else ""
+                found.append(((what, index), f"{label} is there twice{remedy}"))
+    return [f"{document.where(place)}: {text}" for place, text in found]

@@ -1,0 +1,93 @@
+"""What a run found out: the values that the report draws, the tracker records and the command line prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hepanom.contracts import Epoch
+from hepanom.evaluate import Number, Scored
+from hepanom.events import Schema
+from hepanom.thresholds import Threshold
+
+
+@dataclass(frozen=True)
+class Count:
+    """A threshold met the test share of its category: what it flagged, and what background alone would have given.
+
+    ``flagged`` of ``events`` are numbers of events; ``seen`` is the weight of the flagged ones and ``expected`` that of all
+    times the background efficiency, with its interval (numbers of events where the rule is unweighted).
+    """
+
+    threshold: Threshold
+    events: int
+    flagged: int
+    seen: float
+    expected: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Scores of one share for drawing: the detector's decision score by scorer, one entry per event."""
+
+    scores: Mapping[str, Float[np.ndarray, " event"]]
+    category: Int[np.ndarray, " event"]
+    anomaly: Int[np.ndarray, " event"]
+    weight: Float[np.ndarray, " event"]
+
+
+@dataclass(frozen=True)
+class Strange:
+    """One of the most anomalous events: who it is and which features made it so.
+
+    ``features`` lists (name, value in the file's units, unit, share of the score), largest share first.
+    """
+
+    identity: Mapping[str, str]
+    category: str
+    truth: str
+    weight: float
+    score: float
+    features: Sequence[tuple[str, float, str, float]]
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Latent codes of some test events, in two dimensions (the code itself, or its two principal components)."""
+
+    codes: Float[np.ndarray, "event 2"]
+    axes: tuple[str, str]
+    category: Int[np.ndarray, " event"]
+    anomaly: Int[np.ndarray, " event"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything that one run found out.
+
+    ``counts`` holds (events, summed weight) by share and class, ``unused`` the events that the split leaves out,
+    ``dropped`` the columns that each transform took away by category, ``histories`` the epochs by (category, replica).
+    """
+
+    name: str
+    recipe: str
+    schema: Schema
+    categories: tuple[str, ...]
+    background: tuple[str, ...]
+    provenance: Mapping[str, object]
+    counts: Mapping[str, Mapping[str, tuple[int, float]]]
+    unused: int
+    dropped: Mapping[str, Mapping[str, Sequence[str]]]
+    histories: Mapping[tuple[str, int], Sequence[Epoch]]
+    numbers: Mapping[str, Number]
+    thresholds: Sequence[Count]
+    train: Sample
+    test: Sample
+    scored: Scored
+    latent: Latent | None
+    strangest: Mapping[str, Sequence[Strange]]

@@ -1,0 +1,1 @@
+"""The readers, transforms, models and scorers that hepanom ships; ``hooks`` offers them."""

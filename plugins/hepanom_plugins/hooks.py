@@ -1,0 +1,46 @@
+"""What hepanom ships: the hooks that offer our readers, transforms, models and scorers, by the door that everybody uses."""
+
+from __future__ import annotations
+
+from hepanom.hookspecs import Offers, hookimpl
+
+
+def _offers(package: str, **classes: str) -> Offers:
+    return {name: f"hepanom_plugins.{package}.{place}" for name, place in classes.items()}
+
+
+@hookimpl
+def readers() -> Offers:
+    """Offer our readers."""
+    return _offers("readers", csv="csv:Csv", higgsml="higgsml:HiggsML", toy="toy:Toy")
+
+
+@hookimpl
+def transforms() -> Offers:
+    """Offer our transforms."""
+    return _offers(
+        "transforms",
+        select="columns:Select",
+        drop="columns:Drop",
+        missing="missing:Missing",
+        standardize="standardize:Standardize",
+        log="log:Log",
+    )
+
+
+@hookimpl
+def models() -> Offers:
+    """Offer our models."""
+    return _offers("models", autoencoder="autoencoder:Autoencoder", vae="vae:VAE")
+
+
+@hookimpl
+def scorers() -> Offers:
+    """Offer our scorers."""
+    return _offers(
+        "scorers",
+        reconstruction="reconstruction:Reconstruction",
+        elbo="elbo:Elbo",
+        kl="latent:KL",
+        latent_mu2="latent:LatentMu2",
+    )

@@ -1,0 +1,1 @@
+"""The models that hepanom ships, one idea per file."""

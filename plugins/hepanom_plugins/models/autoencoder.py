@@ -1,0 +1,61 @@
+"""The autoencoder: a table squeezed through a narrow code and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from hepanom.contracts import Batch, Model, Network, Outputs
+from hepanom.events import Schema
+from hepanom_plugins.models.layers import Dense
+
+
+@dataclass(frozen=True)
+class Autoencoder(Dense, Model):
+    """Autoencoder for a table of features, trained to give back its input.
+
+    With encoder f and decoder g, whose hidden layers mirror each other, and linear code and output layers:
+
+        z = f(x),   x' = g(z),   loss(x) = 1/n sum_i (x_i - x'_i)^2   over the n features.
+
+    References:
+        G. Hinton, R. Salakhutdinov, Reducing the dimensionality of data with neural networks, Science 313 (2006) 504,
+        doi:10.1126/science.1127647.
+    """
+
+    gives: ClassVar[frozenset[str]] = frozenset({"reconstruction", "latent_mean"})
+
+    def build(self, schema: Schema) -> Network:
+        """Return the network for the schema's only table."""
+        name, table = schema.table()
+        return AutoencoderNetwork(self, name, len(table.columns))
+
+
+class AutoencoderNetwork(Network):
+    """Encoder and decoder of the Autoencoder."""
+
+    def __init__(self, options: Autoencoder, table: str, features: int) -> None:
+        super().__init__()
+        self.options, self.table = options, table
+        widths = (features, *options.hidden)
+        self.encoder = options.stack(widths).append(options.linear(widths[-1], options.latent))
+        mirrored = (options.latent, *options.hidden[::-1])
+        self.decoder = options.stack(mirrored).append(options.linear(mirrored[-1], features))
+
+    def forward(self, batch: Batch, noise: Float[Tensor, " latent"] | None = None) -> Outputs:
+        """Return code and reconstruction; there is no noise here."""
+        latent = self.encoder(batch.inputs[self.table])
+        return {"latent_mean": latent, "reconstruction": self.decoder(latent)}
+
+    def validate(self, batch: Batch) -> Float[Tensor, " event"]:
+        """Return the mean squared error of each event, without penalties."""
+        inputs = batch.inputs[self.table]
+        return (self.decoder(self.encoder(inputs)) - inputs).square().mean(1)
+
+    def loss(self, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, " event"]]:
+        """Return the mean squared error of each event, and the penalties."""
+        error = self.validate(batch)
+        return {"reconstruction": error, **self.options.penalty(self, error)}

@@ -1,0 +1,137 @@
+"""The variational autoencoder of Kingma and Welling for tables, with a Gaussian decoder."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from hepanom.contracts import Batch, Model, Network, Outputs
+from hepanom.events import Schema
+from hepanom_plugins.models.layers import Dense
+
+LOG_VARIANCE = 10.0
+
+
+@dataclass(frozen=True)
+class VAE(Dense, Model):
+    """Variational autoencoder for a table of features.
+
+    The encoder gives a diagonal Gaussian q(z|x) = N(m, s^2), the decoder a diagonal Gaussian p(x|z) = N(m', s'^2); the
+    prior is p(z) = N(0, 1). With z = m + s e, e ~ N(0, 1), the loss is
+
+        loss(x) = sum_i [ln(2 pi s'_i^2) / 2 + (x_i - m'_i)^2 / (2 s'_i^2)]
+                  + beta 1/2 sum_j (m_j^2 + s_j^2 - 1 - ln s_j^2),
+
+    the negative evidence lower bound where beta is 1. ``decoder: gaussian`` learns s'^2 for every feature and event,
+    ``fixed`` holds it at ``variance``. Log variances are held within +-10. ``warmup`` raises beta linearly from 0 over
+    that share of the training; validation always uses the final beta. With ``free_bits`` a latent dimension whose KL
+    divergence, averaged over the batch with the event weights, is below that many nats is not pushed further.
+
+    References:
+        D. Kingma, M. Welling, Auto-encoding variational Bayes, 2013, arXiv:1312.6114.
+        I. Higgins et al., beta-VAE, ICLR 2017.
+        D. Kingma et al., Improved variational inference with inverse autoregressive flow, 2016, arXiv:1606.04934
+        (free bits, appendix C.8).
+        A. Nardelli, bachelor's thesis, Trento 2016, eq. 3.17.
+    """
+
+    gives: ClassVar[frozenset[str]] = frozenset(
+        {"reconstruction", "latent_mean", "latent_log_variance", "log_likelihood"}
+    )
+
+    decoder: Annotated[Literal["gaussian", "fixed"], Field(description="learn the decoder's variance or fix it")] = (
+        "gaussian"
+    )
+    variance: Annotated[float, Field(gt=0, description="the decoder's variance where it is fixed")] = 1.0
+    beta: Annotated[float, Field(ge=0, description="factor of the KL divergence")] = 1.0
+    warmup: Annotated[float, Field(ge=0, le=1, description="share of the epochs over which beta rises from 0")] = 0.0
+    free_bits: Annotated[float, Field(ge=0, description="nats per latent dimension that cost nothing")] = 0.0
+
+    def build(self, schema: Schema) -> Network:
+        """Return the network for the schema's only table."""
+        name, table = schema.table()
+        return VAENetwork(self, name, len(table.columns))
+
+
+class VAENetwork(Network):
+    """Encoder and decoder of the VAE; mean and log variance are the halves of one linear layer."""
+
+    def __init__(self, options: VAE, table: str, features: int) -> None:
+        super().__init__()
+        self.options, self.table = options, table
+        widths = (features, *options.hidden)
+        self.encoder = options.stack(widths).append(options.linear(widths[-1], 2 * options.latent))
+        mirrored = (options.latent, *options.hidden[::-1])
+        heads = 2 if options.decoder == "gaussian" else 1
+        self.decoder = options.stack(mirrored).append(options.linear(mirrored[-1], heads * features))
+
+    def encode(
+        self, x: Float[Tensor, "event feature"]
+    ) -> tuple[Float[Tensor, "event latent"], Float[Tensor, "event latent"]]:
+        """Return mean and log variance of q(z|x)."""
+        mean, log_variance = self.encoder(x).chunk(2, 1)
+        return mean, log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)
+
+    def decode(self, z: Float[Tensor, "event latent"]) -> tuple[Float[Tensor, "event feature"], Tensor]:
+        """Return mean and log variance of p(x|z)."""
+        out = self.decoder(z)
+        if self.options.decoder == "fixed":
+            return out, out.new_tensor(math.log(self.options.variance))
+        mean, log_variance = out.chunk(2, 1)
+        return mean, log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)
+
+    def forward(self, batch: Batch, noise: Float[Tensor, " latent"] | None = None) -> Outputs:
+        """Return the outputs at the latent mean, or ``noise`` standard deviations from it."""
+        x = batch.inputs[self.table]
+        mean, log_variance = self.encode(x)
+        z = mean if noise is None else mean + (log_variance / 2).exp() * noise
+        reconstruction, spread = self.decode(z)
+        return {
+            "latent_mean": mean,
+            "latent_log_variance": log_variance,
+            "reconstruction": reconstruction,
+            "log_likelihood": -negative_log_likelihood(x, reconstruction, spread),
+        }
+
+    def loss(self, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, " event"]]:
+        """Return the negative log likelihood at one drawn code, beta times the KL divergence, and the penalties."""
+        options = self.options
+        beta = options.beta * min(1.0, progress / options.warmup if options.warmup else 1.0)
+        terms = self._terms(batch, beta, options.free_bits)
+        return {**terms, **options.penalty(self, terms["kl"])}
+
+    def validate(self, batch: Batch) -> Float[Tensor, " event"]:
+        """Return the loss with the final beta, without free bits and penalties."""
+        terms = self._terms(batch, self.options.beta, 0.0)
+        return terms["negative_log_likelihood"] + terms["kl"]
+
+    def _terms(self, batch: Batch, beta: float, free_bits: float) -> dict[str, Float[Tensor, " event"]]:
+        x = batch.inputs[self.table]
+        mean, log_variance = self.encode(x)
+        z = torch.addcmul(mean, (log_variance / 2).exp(), torch.randn_like(mean))
+        divergence = kl(mean, log_variance)
+        if free_bits:
+            average = batch.weight @ divergence / batch.weight.sum()
+            divergence = torch.where(average > free_bits, divergence, free_bits)
+        return {"negative_log_likelihood": negative_log_likelihood(x, *self.decode(z)), "kl": beta * divergence.sum(1)}
+
+
+def kl(
+    mean: Float[Tensor, "event latent"], log_variance: Float[Tensor, "event latent"]
+) -> Float[Tensor, "event latent"]:
+    """Return KL(N(m, s^2) || N(0, 1)) = (m^2 + s^2 - 1 - ln s^2) / 2 of every latent dimension."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
+def negative_log_likelihood(
+    x: Float[Tensor, "event feature"], mean: Float[Tensor, "event feature"], log_variance: Float[Tensor, "..."]
+) -> Float[Tensor, " event"]:
+    """Return -ln N(x; m, s^2) = sum_i [ln(2 pi s_i^2) / 2 + (x_i - m_i)^2 / (2 s_i^2)] of each event."""
+    constant = x.shape[1] * math.log(2 * math.pi)
+    return 0.5 * ((x - mean).square() * (-log_variance).exp() + log_variance).sum(1) + 0.5 * constant

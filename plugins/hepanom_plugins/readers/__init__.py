@@ -1,0 +1,1 @@
+"""The readers that hepanom ships, one idea per file."""

@@ -1,0 +1,62 @@
+"""The files that a reader reads: found by name or glob, opened plain or decompressed, and blamed when broken."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from gzip import BadGzipFile
+from typing import BinaryIO
+
+from isal import igzip, isal_zlib
+
+from hepanom.errors import InputError
+
+
+def match_files(path: str | Sequence[str]) -> list[str]:
+    """Return the files that a path or glob, or several, stand for: each one's sorted, none twice.
+
+    Raises InputError for one that matches no file.
+    """
+    found: dict[str, None] = {}
+    for pattern in [path] if isinstance(path, str) else path:
+        place = os.path.expanduser(pattern)
+        files = [place] if os.path.isfile(place) else sorted(filter(os.path.isfile, glob.glob(place, recursive=True)))
+        if not files:
+            raise InputError(f"no file matches {pattern!r}")
+        found |= dict.fromkeys(files)
+    return list(found)
+
+
+def is_gzip(file: str) -> bool:
+    """Say whether a file is, or by its name should be, a gzip."""
+    with open(file, "rb") as start:
+        return file.endswith(".gz") or start.read(2) == b"\x1f\x8b"
+
+
+@contextmanager
+def open_text(file: str) -> Iterator[BinaryIO]:
+    """Open a file, decompressed where it is a gzip; what goes wrong while it is read becomes an InputError."""
+    try:
+        with igzip.open(file) if is_gzip(file) else open(file, "rb") as stream:  # type: ignore[no-untyped-call]
+            yield stream
+    except EOFError as error:
+        raise InputError(f"{file}: the gzip is truncated; none of its rows were kept, copy the file again") from error
+    except (BadGzipFile, isal_zlib.error) as error:  # type: ignore[misc]  # isal's stub has an instance
+        raise InputError(f"{file}: the gzip is corrupt ({error}); copy the file again") from error
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
+
+
+@contextmanager
+def blame_the_file_first(file: str) -> Iterator[None]:
+    """Let a broken gzip, whose rows may be plausible garbage, be the error instead of what its rows led to."""
+    try:
+        yield
+    except InputError:
+        if is_gzip(file):
+            with open_text(file) as stream:
+                while stream.read(1 << 20):
+                    pass
+        raise

@@ -1,0 +1,1 @@
+"""The scorers that hepanom ships, one idea per file."""

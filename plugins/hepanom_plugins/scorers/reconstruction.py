@@ -1,0 +1,42 @@
+"""How badly an event is given back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from hepanom.contracts import Batch, Network, Outputs, Scorer, State
+
+
+@dataclass(frozen=True)
+class Reconstruction(Scorer):
+    """Mean squared reconstruction error, with each feature's part as the explanation.
+
+        score(x) = 1/n sum_i (x_i - x'_i)^2,   part of feature i: (x_i - x'_i)^2 / n
+
+    over the n features, in the units after the transforms. For a VAE x' is the decoder's mean at the mean code. The
+    thesis's norm ||x - x'|| orders events in the same way.
+
+    References:
+        A. Nardelli, bachelor's thesis, Trento 2016, algorithm 2.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"reconstruction"})
+
+    def score(self, batch: Batch, outputs: Outputs, state: State, network: Network) -> Float[Tensor, " event"]:
+        """Return the mean squared error of each event."""
+        return self.explain(batch, outputs, state, network).sum(1)
+
+    def explain(self, batch: Batch, outputs: Outputs, state: State, network: Network) -> Float[Tensor, "event feature"]:
+        """Return each feature's part of the score."""
+        inputs = _like(batch.inputs, outputs["reconstruction"])
+        return (inputs - outputs["reconstruction"]).flatten(1).square() / inputs[0].numel()
+
+
+def _like(inputs: Mapping[str, Tensor], reconstruction: Tensor) -> Tensor:
+    """Return the input that the reconstruction is one of."""
+    return next(values for values in inputs.values() if values.shape == reconstruction.shape)

@@ -1,0 +1,1 @@
+"""The transforms that hepanom ships, one idea per file."""

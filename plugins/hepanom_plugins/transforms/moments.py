@@ -1,0 +1,73 @@
+"""Weighted mean, variance and range of columns, measured chunk by chunk."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from hepanom.contracts import Sketch
+from hepanom.errors import InputError
+from hepanom.events import Events, Schema
+
+
+def counted(
+    events: Events, schema: Schema
+) -> tuple[Float[np.ndarray, "row feature"], Float[np.ndarray, " row"], Shaped[np.ndarray, " row"]]:
+    """Return features, float64 weights and ids of the events that have weight; one of weight zero counts for nothing.
+
+    Raises InputError for a weight that is negative or not finite, with which there is no mean.
+    """
+    name, _ = schema.table()
+    features, weight, ids = np.asarray(events.inputs[name]), events.weight.astype(np.float64), events.event_id
+    bad = ~((weight >= 0) & np.isfinite(weight))
+    if bad.any():
+        raise InputError(
+            f"{bad.sum()} of {len(events)} training events have a weight that is negative or not a number, the first "
+            f"{weight[bad][0]:g}; no mean can be measured with it: set train.weighted to absolute or false"
+        )
+    some = weight > 0
+    return (features, weight, ids) if some.all() else (features[some], weight[some], ids[some])
+
+
+def measure(features: Float[np.ndarray, "row feature"], weight: Float[np.ndarray, " row"]) -> Sketch:
+    """Return, per column, over its finite values: sum of weights, mean, M2 = sum w (x - mean)^2, lowest and highest."""
+    finite = np.isfinite(features)
+    values = np.where(finite, features, 0).astype(np.float64)
+    total = weight @ finite
+    mean = ratio(weight @ values, total)
+    deviation = np.where(finite, values - mean, 0)
+    return {
+        "total": total,
+        "mean": mean,
+        "m2": weight @ (deviation * deviation),
+        "low": np.where(finite, features, np.inf).min(0, initial=np.inf).astype(np.float64),
+        "high": np.where(finite, features, -np.inf).max(0, initial=-np.inf).astype(np.float64),
+    }
+
+
+def merge(a: Sketch, b: Sketch) -> Sketch:
+    """Return the moments of both chunks together.
+
+    With W = W_a + W_b and d = mean_b - mean_a: mean = mean_a + d W_b / W, M2 = M2_a + M2_b + d^2 W_a W_b / W.
+
+    References:
+        T. Chan, G. Golub, R. LeVeque, Updating formulae and a pairwise algorithm for computing sample variances,
+        Stanford STAN-CS-79-773, 1979.
+    """
+    total = a["total"] + b["total"]
+    share = ratio(b["total"], total)
+    difference = b["mean"] - a["mean"]
+    return {
+        "total": total,
+        "mean": a["mean"] + difference * share,
+        "m2": a["m2"] + b["m2"] + difference * difference * a["total"] * share,
+        "low": np.minimum(a["low"], b["low"]),
+        "high": np.maximum(a["high"], b["high"]),
+    }
+
+
+def ratio(above: Float[np.ndarray, " feature"], below: Float[np.ndarray, " feature"]) -> Float[np.ndarray, " feature"]:
+    """Divide, giving 0 where a column has no weight."""
+    quotient = np.zeros_like(above)
+    np.divide(above, below, out=quotient, where=below > 0)
+    return quotient

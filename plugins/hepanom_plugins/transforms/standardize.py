@@ -1,0 +1,54 @@
+"""Standardize: every column with mean 0 and standard deviation 1 on the training background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hepanom.contracts import Sketch, State, Transform
+from hepanom.events import Events, Schema
+from hepanom_plugins.transforms import moments
+
+
+@dataclass(frozen=True)
+class Standardize(Transform):
+    """Shift and scale every column by weighted mean and standard deviation of the training background.
+
+        y = (x - mean) / std,   mean = sum w x / sum w,   std^2 = sum w (x - mean)^2 / sum w
+
+    A column that is constant there gets std 1. Missing and infinite values are left out of the sums and stay what they
+    are. The units become those of pure numbers. ``log_jacobian`` grows by sum_i log |dy_i/dx_i| = -sum_i log std_i, so
+    that the density of the events as they were read is log p(x) = log p(y) + log_jacobian.
+    """
+
+    def measure(self, events: Events, schema: Schema) -> Sketch:
+        """Return the moments of one chunk. Raises InputError for negative weights."""
+        features, weight, _ = moments.counted(events, schema)
+        return moments.measure(features, weight)
+
+    def merge(self, a: Sketch, b: Sketch) -> Sketch:
+        """Return the moments of two chunks together."""
+        return moments.merge(a, b)
+
+    def finish(self, sketch: Sketch) -> State:
+        """Return ``mean`` and ``std``, float64 (feature,)."""
+        std = np.sqrt(moments.ratio(sketch["m2"], sketch["total"]))
+        # the mean of equal values is off by a rounding error, which is no spread
+        varies = (sketch["high"] > sketch["low"]) & (std > 0)
+        return {"mean": sketch["mean"], "std": np.where(varies, std, 1.0)}
+
+    def schema(self, before: Schema, state: State) -> Schema:
+        """Return the schema with pure numbers in place of units."""
+        name, table = before.table()
+        return replace(before, inputs={**before.inputs, name: replace(table, units=("",) * len(table.units))})
+
+    def apply(self, events: Events, schema: Schema, state: State) -> Events:
+        """Return the events with standardized columns, in the precision that they have."""
+        name, _ = schema.table()
+        features = np.asarray(events.inputs[name])
+        with np.errstate(over="ignore"):  # what is too far out becomes infinite, which the core reports with its column
+            scaled = ((features - state["mean"]) / state["std"]).astype(features.dtype)
+        before = 0.0 if events.log_jacobian is None else events.log_jacobian
+        log_jacobian = np.full(len(events), -np.log(state["std"]).sum()) + before
+        return replace(events, inputs={**events.inputs, name: scaled}, log_jacobian=log_jacobian)

@@ -1,0 +1,61 @@
+"""What every test stands on: where the data are, one thread, no window, no tracking server but its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Set while this file is imported: before any test imports torch or matplotlib, and for the processes that tests start.
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["OMP_NUM_THREADS"] = "1"  # two threads on shared cores slow a small network down, and change its last bits
+for _name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+    del os.environ[_name]  # a developer's own server must not fill up with the runs of tests
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+if "HEPANOM_DATA" not in os.environ and (ROOT.parent / "shared" / "data").is_dir():
+    os.environ["HEPANOM_DATA"] = str(ROOT.parent / "shared" / "data")
+
+# A busy machine is no failure: no test has a time limit.
+settings.register_profile("hepanom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hepanom")
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Return the folder of measured data that HEPANOM_DATA names; skip where it is not set."""
+    if "HEPANOM_DATA" not in os.environ:
+        pytest.skip("HEPANOM_DATA is not set: the measured data are not here")
+    folder = Path(os.environ["HEPANOM_DATA"])
+    assert folder.is_dir(), f"HEPANOM_DATA is {folder}, which is not a folder"
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Give torch its one thread back after a test that ran with more."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a state folder with an empty tracking database; making one takes MLflow seconds."""
+    from hepanom import track
+
+    folder = tmp_path_factory.mktemp("migrated")
+    track.open_store(str(folder))
+    return folder
+
+
+@pytest.fixture
+def state(migrated: Path, tmp_path: Path) -> Path:
+    """Return a state folder of the test's own, in place of ``mlruns``."""
+    return shutil.copytree(migrated, tmp_path / "mlruns")
