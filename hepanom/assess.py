@@ -34,7 +34,9 @@ def assess(
     decided = decision(detector, scores, test.category)
     weight = apply_expected(test.weight, test.label, parts.schema.classes, recipe.evaluate.expected)
     anomaly = _anomaly(detector, test)
-    scored = Scored(scores, _flags(detector, scores, test.category), test.category, detector.categories, anomaly, weight)
+    scored = Scored(
+        scores, _flags(detector, scores, test.category), test.category, detector.categories, anomaly, weight
+    )
     numbers = evaluate(
         scored,
         recipe.evaluate.metrics,
@@ -83,9 +85,7 @@ def _flags(
     }
 
 
-def _counts(
-    detector: Detector, test: Events, decided: Mapping[str, Float[np.ndarray, " event"]]
-) -> list[Count]:
+def _counts(detector: Detector, test: Events, decided: Mapping[str, Float[np.ndarray, " event"]]) -> list[Count]:
     weighted = {rule.label: rule.weighted for rule in detector.parts.recipe.thresholds}
     found = []
     for entry in detector.thresholds:
@@ -129,9 +129,7 @@ def _latent(
     return Latent(codes, axes, test.category[chosen], anomaly[chosen])
 
 
-def _strangest(
-    detector: Detector, test: Events, scorer: str, values: Float[np.ndarray, " event"]
-) -> list[Strange]:
+def _strangest(detector: Detector, test: Events, scorer: str, values: Float[np.ndarray, " event"]) -> list[Strange]:
     """Return the test events with the highest scores and the features that made them so, in the file's units."""
     top = np.argsort(-values, kind="stable")[:STRANGEST]
     chosen = np.zeros(len(test), bool)
@@ -154,8 +152,9 @@ def _strangest(
                 truth=detector.parts.schema.classes[label] if label >= 0 else "unknown",
                 weight=float(events.weight[row]),
                 score=float(values[chosen][row]),
-                features=[(column, raw.get(column, float("nan")), units.get(column, ""), part) for column, part in ranked],
+                features=[
+                    (column, raw.get(column, float("nan")), units.get(column, ""), part) for column, part in ranked
+                ],
             )
         )
     return found
-

@@ -75,10 +75,12 @@ def _fail(error: BaseException, as_json: bool) -> None:
 
 def recipe_options(function: Command) -> Command:
     """Add what every command with a recipe takes."""
-    function = click.option("--plugins", "folder", type=click.Path(), help="Folder with plugin files to load.")(function)
-    function = click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a value of the recipe.")(
+    function = click.option("--plugins", "folder", type=click.Path(), help="Folder with plugin files to load.")(
         function
     )
+    function = click.option(
+        "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a value of the recipe."
+    )(function)
     return click.argument("recipe", type=click.Path())(function)
 
 
@@ -89,34 +91,49 @@ def _document(recipe: str, overrides: tuple[str, ...], folder: str | None) -> Do
     return document.read(recipe, chosen)
 
 
-@hepanom.command()
+@hepanom.command(short_help="Run a recipe: train, score, evaluate, record.")
 @recipe_options
 @click.option("--tracking", metavar="URI", help="MLflow tracking URI; mlruns/mlflow.db by default.")
-@click.option("--state", type=click.Path(path_type=Path), default=Path("mlruns"), show_default=True, help="Folder for runs and checkpoints.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    default=Path("mlruns"),
+    show_default=True,
+    help="Folder for runs and checkpoints.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run of this recipe.")
 @common
-def run(recipe: str, overrides: tuple[str, ...], folder: str | None, tracking: str | None, state: Path, resume: bool, quiet: bool) -> Any:
+def run(
+    recipe: str,
+    overrides: tuple[str, ...],
+    folder: str | None,
+    tracking: str | None,
+    state: Path,
+    resume: bool,
+    quiet: bool,
+) -> Any:
     """Train, score, set thresholds, evaluate and record what RECIPE describes."""
     from hepanom import show
+    from hepanom.progress import progress
     from hepanom.run import run as run_recipe
 
     document = _document(recipe, overrides, folder)
-    with show.progress(quiet) as watcher:
+    with progress(quiet, document) as watcher:
         outcome = run_recipe(document, tracking=tracking, state=state, resume=resume, watcher=watcher)
-    return show.outcome(outcome), lambda found: show.outcome_text(found, outcome)
+    return show.outcome(outcome), show.outcome_text
 
 
-@hepanom.command()
+@hepanom.command(short_help="Check a recipe without reading events.")
 @recipe_options
 @common
 def check(recipe: str, overrides: tuple[str, ...], folder: str | None, quiet: bool) -> Any:
     """Check RECIPE against plugins and data headers without reading events; all mistakes come at once."""
     from hepanom import plugins, show
 
-    return show.parts(plugins.build(_document(recipe, overrides, folder))), show.parts_text
+    return show.checked(plugins.build(_document(recipe, overrides, folder))), show.checked_text
 
 
-@hepanom.command()
+@hepanom.command(short_help="Score files with a trained detector.")
 @click.argument("detector")
 @click.argument("files", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Parquet file to write.")
@@ -130,7 +147,7 @@ def score(detector: str, files: tuple[str, ...], out: Path, tracking: str | None
     return {"status": "done", "out": str(out), **found}, show.scored_text
 
 
-@hepanom.command()
+@hepanom.command(short_help="List the plugins, or explain one.")
 @click.argument("name", required=False)
 @click.option("--plugins", "folder", type=click.Path(), help="Folder with plugin files to load.")
 @common
@@ -145,7 +162,7 @@ def plugins(name: str | None, folder: str | None, quiet: bool) -> Any:
     return show.plugin(known, name), show.plugin_text
 
 
-@hepanom.command()
+@hepanom.command(short_help="Show a run or a detector.")
 @click.argument("what", metavar="RUN_OR_DETECTOR")
 @click.option("--tracking", metavar="URI", help="MLflow tracking URI; mlruns/mlflow.db by default.")
 @common

@@ -233,6 +233,7 @@ def _known(schema: Mapping[str, Any], steps: Place, plain: Any) -> list[str]:
             if child
             for leaf in follow(child)
         ]
-    tag = plain.get("use", "adam") if isinstance(plain, dict) else None
-    chosen = [node for node in nodes if tag and node.get("properties", {}).get("use", {}).get("const") == tag]
+    uses = [(node, node.get("properties", {}).get("use", {})) for node in nodes]
+    used = plain.get("use") if isinstance(plain, dict) else None
+    chosen = [node for node, use in uses if "const" in use and use["const"] == (used or use.get("default"))]
     return [name for node in chosen or nodes for name in node.get("properties", {})]

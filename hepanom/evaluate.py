@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -69,8 +68,8 @@ class Scored:
     """Test events with every score and decision.
 
     ``scores`` by scorer; ``flags`` by (scorer, rule name); ``category`` counts ``categories``; ``anomaly`` is 1 for an
-    anomaly, 0 for background, -1 where the label is unknown; ``weight`` sums to the expected yields where the recipe has
-    them.
+    anomaly, 0 for background, -1 where the label is unknown; ``weight`` sums to the expected yields where there are
+    any.
     """
 
     scores: Mapping[str, Float[np.ndarray, "replica event"]]
@@ -97,20 +96,17 @@ def evaluate(
 ) -> dict[str, Number]:
     """Return the metrics by name, for all events and for each category where there are several.
 
-    The value is the mean over replicas. The interval holds the central 68 % of that mean over ``resamples`` bootstraps, in
-    which each event counts k times, k from Poisson(1), the same for all scorers, replicas and categories; it is widened
-    where it does not hold the value (the largest of many cuts is larger in most resamples). Without resamples it is the
-    value alone. Curves over all categories move every category's cut at equal background efficiency
-    (``metrics.pooled_rank``).
+    The value is the mean over replicas. The interval holds the central 68 % of that mean over ``resamples`` bootstraps,
+    in which each event counts k times, k from Poisson(1), the same for all scorers, replicas and categories. It is
+    widened where it does not hold the value (the largest of many cuts is larger in most resamples); without resamples
+    it is the value alone. Curves over all categories move every category's cut at equal background efficiency
+    (``metrics.pooled_rank``). A SIC needs at most 20 % relative error on the background efficiency (``metrics.sic``).
 
     Left out are events of unknown label, and numbers that the events cannot give: without anomalies or background, with
     nothing flagged (precision), with less than one effective background event at the wanted efficiency, with fewer than
     25 above any cut (largest SIC), or whose interval reaches infinity (rejection by a handful of events).
 
-    Raises InputError for an unknown metric and for scores that are NaN or weights that are not finite.
-
-    References:
-        B. Efron, Bootstrap methods: another look at the jackknife, 1979, doi:10.1214/aos/1176344552.
+    Raises InputError for an unknown metric, for scores that are NaN and for weights that are not finite.
     """
     _check(scored, metrics)
     scored = scored.mask(scored.anomaly >= 0)
@@ -120,9 +116,8 @@ def evaluate(
         part, drawn = scored.mask(rows), copies[rows]
         counted = replace(part, weight=np.ones(len(part.weight)))
         numbers |= _numbers(part, drawn, metrics, b_reg, view)
-        numbers |= _numbers(
-            counted, drawn, [name for name in metrics if name not in YIELDS], b_reg, f"unweighted/{view}"
-        )
+        countable = [name for name in metrics if name not in YIELDS]
+        numbers |= _numbers(counted, drawn, countable, b_reg, f"unweighted/{view}")
     return numbers
 
 
@@ -135,19 +130,24 @@ def apply_expected(
     """Scale the weights of each class by one factor so that they sum to its expected yield.
 
     For all events of the test split at once, before any selection; ``label`` counts ``classes``. Classes without an
-    expected yield keep their weights. Raises InputError for a class that does not exist or has no weight to scale.
+    expected yield keep their weights. Raises InputError for a class that does not exist or has no weight to scale, and
+    for a yield that is not positive.
     """
     scaled = weight.astype(np.float64)
     for name, expectation in expected.items():
         if name not in classes:
             raise InputError(f"evaluate.expected: class {name!r} is not there; {did_you_mean(name, classes)}")
+        if not 0 < expectation < math.inf:
+            raise InputError(
+                f"evaluate.expected: found {expectation:g} for class {name!r}; an expected yield is positive"
+            )
         rows = label == list(classes).index(name)
         total = float(scaled[rows].sum())
         if not total > 0:
             raise InputError(
-                f"evaluate.expected: the {np.count_nonzero(rows)} test events of class {name!r} have weights that sum to "
-                f"{total:g}, which no factor turns into {expectation:g}; remove the class from `expected` or give the "
-                "test share of the split events of it"
+                f"evaluate.expected: the {np.count_nonzero(rows)} test events of class {name!r} have weights that sum "
+                f"to {total:g}, which no factor turns into {expectation:g}; remove the class from `expected` or put "
+                "events of it into the test share"
             )
         scaled[rows] *= expectation / total
     return scaled
@@ -171,38 +171,49 @@ def _numbers(
 ) -> dict[str, Number]:
     """Return the numbers of one view of the events."""
     numbers: dict[str, Number] = {}
-    anomaly = part.anomaly == 1
-    if anomaly.all() or not anomaly.any():
+    if len(np.unique(part.anomaly)) < 2:
         return numbers
     curves = [CURVES[name] for name in metrics if name in CURVES]
     for scorer, scores in part.scores.items() if curves else ():
-        grid = []
-        for score in scores:
-            if (part.category != part.category[0]).any():
-                score = measure.pooled_rank(score, part.category, anomaly, part.weight)
-            rocs = chain(
-                [measure.roc(score, anomaly, part.weight)], bootstrap.curves(score, anomaly, part.weight, copies)
-            )
-            grid.append(
-                [{name: value for curve in curves for name, value in curve(roc, b_reg).items()} for roc in rocs]
-            )
+        grid = [
+            [{name: value for curve in curves for name, value in curve(roc, b_reg).items()} for roc in rocs]
+            for rocs in (_rocs(score, part, copies) for score in scores)
+        ]
         numbers |= _summary(f"{scorer}/{view}", grid)
     decisions = {name: DECISIONS[name] for name in metrics if name in DECISIONS}
     for (scorer, rule), flags in part.flags.items() if decisions else ():
-        grid = []
-        for flagged in flags:
-            sample = measure.confusion(flagged, anomaly, part.weight)
-            confusions = chain([sample], bootstrap.confusions(flagged, anomaly, part.weight, copies))
-            grid.append([{name: decide(c, b_reg) for name, decide in decisions.items()} for c in confusions])
+        grid = [
+            [{name: decide(confusion, b_reg) for name, decide in decisions.items()} for confusion in confusions]
+            for confusions in (_confusions(flagged, part, copies) for flagged in flags)
+        ]
         numbers |= _summary(f"{scorer}/{view}{rule}/", grid)
     return numbers
 
 
+def _rocs(
+    score: Float[np.ndarray, " event"], part: Scored, copies: UInt8[np.ndarray, "event resample"]
+) -> Iterator[measure.Roc]:
+    """Yield the curve of the sample itself, then those of the resamples."""
+    anomaly = part.anomaly == 1
+    if len(np.unique(part.category)) > 1:
+        score = measure.pooled_rank(score, part.category, anomaly, part.weight)
+    yield measure.roc(score, anomaly, part.weight)
+    yield from bootstrap.curves(score, anomaly, part.weight, copies)
+
+
+def _confusions(
+    flagged: Bool[np.ndarray, " event"], part: Scored, copies: UInt8[np.ndarray, "event resample"]
+) -> Iterator[measure.Confusion]:
+    """Yield the confusion of the sample itself, then those of the resamples."""
+    yield measure.confusion(flagged, part.anomaly == 1, part.weight)
+    yield from bootstrap.confusions(flagged, part.anomaly == 1, part.weight, copies)
+
+
 def _summary(prefix: str, grid: Sequence[Sequence[Values]]) -> dict[str, Number]:
-    """Turn values by replica and drawing, the first of which is the sample itself, into numbers; leave out unknown ones."""
+    """Turn values by replica and sample, the first of which is the real one, into numbers; leave out unknown ones."""
     numbers = {}
     for name in grid[0][0]:
-        values = np.array([[drawing[name] for drawing in replica] for replica in grid])
+        values = np.array([[sample[name] for sample in replica] for replica in grid])
         nominal, drawn = values[:, 0], values[:, 1:].mean(0)
         value, drawn = float(nominal.mean()), drawn[~np.isnan(drawn)]
         low, high = np.percentile(drawn, (16, 84), method="nearest").tolist() if len(drawn) else (value, value)
@@ -219,8 +230,9 @@ def _check(scored: Scored, metrics: Sequence[str]) -> None:
     for scorer, scores in scored.scores.items():
         if broken := np.count_nonzero(np.isnan(scores).any(0)):
             raise InputError(
-                f"evaluate: score {scorer!r} is NaN for {broken} of {scores.shape[1]} test events; the training diverged "
-                "or the inputs have outliers: try a lower learning rate, or the transforms `missing`, `log` or `standardize`"
+                f"evaluate: score {scorer!r} is NaN for {broken} of {scores.shape[1]} test events; the training "
+                "diverged or the inputs have outliers: try a lower learning rate, or the transforms `missing`, `log` "
+                "or `standardize`"
             )
     if broken := np.count_nonzero(~np.isfinite(scored.weight)):
         raise InputError(

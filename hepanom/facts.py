@@ -1,18 +1,21 @@
-"""What a run tells a tracking store, as names and plain values."""
+"""What a run tells a tracking store, and the store of a run, as names and plain values."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hepanom.result import Result
 
-LONGEST_NAME = 250
+REASON = "hepanom.reason"
+LONGEST_NAME = 250  # this and the next two are MLflow's limits
+LONGEST_PARAM = 6000
+LONGEST_TAG = 8000
 MOST_PATHS = 100
 
 
@@ -29,6 +32,11 @@ def name(path: str) -> str:
     """Return a path of names without what a tracking store refuses: ``=``, ``%``, ``[``, empty steps, undue length."""
     steps = (re.sub(r"[^\w. -]", "_", step, flags=re.ASCII) for step in path.split("/"))
     return "/".join("_" if step.strip(".") == "" else step for step in steps)[:LONGEST_NAME]
+
+
+def tags(wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return tags as a tracking store takes them."""
+    return {name(key): value[:LONGEST_TAG] for key, value in wanted.items()}
 
 
 def flatten(plain: Mapping[str, Any]) -> dict[str, str]:
@@ -74,6 +82,7 @@ def thresholds(result: Result) -> Iterator[tuple[str, float]]:
         yield f"{path}/background_efficiency/low", cut.low
         yield f"{path}/background_efficiency/high", cut.high
         yield f"{path}/flagged", float(count.flagged)
+        yield f"{path}/seen", count.seen
         yield f"{path}/expected", count.expected
 
 
@@ -85,3 +94,23 @@ def dataset(result: Result) -> Dataset:
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     digest = hashlib.sha256(json.dumps(data, default=str, sort_keys=True).encode()).hexdigest()[:16]
     return Dataset((Path(paths[0]).name if paths else "events") + more, digest, tuple(paths[:MOST_PATHS]))
+
+
+def told_of(run: Any, children: Sequence[Any]) -> dict[str, Any]:
+    """Return an MLflow run and those below it as plain values; times are milliseconds since 1970."""
+    return {
+        "run_id": run.info.run_id,
+        "name": run.info.run_name,
+        "status": run.info.status,
+        "reason": run.data.tags.get(REASON),
+        "start": run.info.start_time,
+        "end": run.info.end_time,
+        "artifacts": run.info.artifact_uri,
+        "tags": {key: text for key, text in run.data.tags.items() if not key.startswith("mlflow.")},
+        "params": dict(run.data.params),
+        "metrics": dict(run.data.metrics),
+        "children": [
+            {"run_id": child.info.run_id, "name": child.info.run_name, "status": child.info.status}
+            for child in children
+        ],
+    }

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from hepanom.errors import HepanomError
 
 
@@ -25,9 +27,9 @@ def written(path: Path | str) -> Iterator[Path]:
         if path.is_dir():
             shutil.rmtree(path)
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise HepanomError(
-            f"{path}: cannot be written: {error.strerror or error}; nothing was left there, make room or choose another place"
+            f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}; nothing was left there, make room or choose another place"
         ) from error
     finally:
         if temporary.is_dir():

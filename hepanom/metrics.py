@@ -39,7 +39,7 @@ def confusion(
 ) -> Confusion:
     """Sum the weights of flagged and other events, anomalies and background."""
     cell = 2 * flagged.view(np.uint8) + anomaly.view(np.uint8)
-    tn, fn, fp, tp = np.bincount(cell, weights=weight, minlength=4).tolist()
+    tn, fn, fp, tp = np.bincount(cell, weights=weight, minlength=4).astype(np.float64).tolist()
     return Confusion(tp, fp, fn, tn)
 
 
@@ -254,7 +254,8 @@ def _ams(s: Float[np.ndarray, " cut"], b: Float[np.ndarray, " cut"], b_reg: floa
     significance = np.where(b + b_reg > 0, 0.0, np.nan)
     excess = (s > 0) & (b + b_reg > 0)
     signal, background = s[excess], b[excess] + b_reg
-    halved = (signal + background) * np.log1p(signal / background) - signal
+    with np.errstate(over="ignore"):  # next to no background: infinite
+        halved = (signal + background) * np.log1p(signal / background) - signal
     significance[excess] = np.sqrt(2 * np.maximum(halved, 0.0))
     return significance
 

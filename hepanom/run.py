@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-from hepanom import output, plugins, provenance, report, storage, track, train, workspace
+from hepanom import address, facts, output, plugins, provenance, report, storage, track, train, workspace
 from hepanom.assess import assess
 from hepanom.contracts import Epoch
 from hepanom.document import Document
-from hepanom.errors import HepanomError, InputError
-from hepanom.fit import fit
+from hepanom.errors import InputError
+from hepanom.fit import Watch, fit
+from hepanom.plugins import Parts
 from hepanom.result import Result
 from hepanom.stream import read_shares
 
 
 class Watcher(Protocol):
-    """Someone who looks on: every method is called as the run goes on."""
+    """Someone who looks on while a run goes on; this one does nothing."""
 
     def stage(self, text: str) -> None:
-        """Say what begins now."""
+        """Hear what begins now."""
 
     def events(self, read: int) -> None:
-        """Say how many events were read so far."""
+        """Hear how many events were read so far."""
 
     def epoch(self, category: str, replica: int, record: Epoch) -> None:
-        """Say what an epoch gave."""
+        """Hear what an epoch gave."""
 
 
 class Silent(Watcher):
@@ -37,11 +39,14 @@ class Silent(Watcher):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves behind: its id in MLflow, the detector's and the report's places, and the result."""
+    """What a run leaves behind: its id in MLflow, where its artifacts are, and the result.
+
+    ``artifacts`` is a folder, or an address where a server keeps them; it holds ``detector``, ``report.html``,
+    ``figures``, ``scores.parquet`` and ``recipe.yaml``.
+    """
 
     run_id: str
-    detector: Path
-    report: Path
+    artifacts: str
     result: Result
 
 
@@ -51,35 +56,88 @@ def run(
     tracking: str | None = None,
     state: Path = Path("mlruns"),
     resume: bool = False,
-    watcher: Watcher = Silent(),  # noqa: B008: it has no state
+    watcher: Watcher | None = None,
 ) -> Outcome:
     """Run a recipe from events to a recorded result.
 
-    ``tracking`` is an MLflow tracking URI (``state``/mlflow.db by default); with ``resume`` an interrupted run of the same
-    recipe goes on and ends with the weights of the uninterrupted one, bit for bit. Raises RecipeError before any event
-    is read, InputError for data that cannot be used, HepanomError for a run that failed and is recorded as such.
+    ``tracking`` is an MLflow tracking URI, ``state``/mlflow.db by default. With ``resume`` an interrupted run of the
+    same recipe goes on and ends with the weights of the uninterrupted one, bit for bit. Raises RecipeError before any
+    event is read, InputError for data that cannot be used, HepanomError for a run that failed.
     """
-    watcher.stage("checking the recipe")
+    watcher = watcher or Silent()
     parts = plugins.build(document)
-    files = [part.file for part in parts.reader.parts()]
     options = parts.recipe.train
-    device = train.resolve_device(options.device)
-    origin = provenance.describe(files, parts.versions, str(device), options.threads)
-    with workspace.claim(state, document, resume=resume) as work, track.recorded(
-        track.open_store(tracking, state), parts, origin, work
-    ) as record:
+    device = str(train.resolve_device(options.device))
+    files = [part.file for part in parts.reader.parts()]
+    origin = provenance.describe(files, parts.versions, device, options.threads)
+    with (
+        workspace.claim(state, document, resume=resume) as work,
+        _recorded(parts, origin, work, tracking or str(state)) as record,
+        TemporaryDirectory(dir=work.folder) as staged,
+    ):
         watcher.stage("reading events")
         shares, unused = read_shares(parts.reader, parts.recipe.split, watcher.events)
         watcher.stage("training")
-        with track.series(record, several=...) as log:
+        with _logged(record, watcher, several=options.per is not None or options.replicas > 1) as log:
             detector, histories = fit(parts, shares, origin, log, work.checkpoints)
-        watcher.stage("scoring and evaluating")
+        watcher.stage("scoring and evaluating the test share")
         result, test, decided = assess(detector, histories, shares, unused)
-        watcher.stage("writing the report")
-        folder = work.folder / "artifacts"
+        watcher.stage("writing report and detector")
+        folder = Path(staged)
         storage.save(detector, folder / "detector")
         output.write_table(output.to_table(detector, test, decided), folder / "scores.parquet")
         report.write(result, folder)
-        watcher.stage("recording in MLflow")
+        watcher.stage("recording the run in MLflow")
         track.finish(record, result, folder)
-    return Outcome(record.run_id, place / "detector", place / "report.html", result)
+    return Outcome(record.run_id, str(address.local_folder(record.artifact_uri) or record.artifact_uri), result)
+
+
+@contextmanager
+def _recorded(parts: Parts, origin: Mapping[str, Any], work: workspace.Workspace, uri: str) -> Iterator[track.Record]:
+    """Begin the MLflow run, or go on with the interrupted one; mark it with the reason where the block fails."""
+    store = track.open_store(uri)
+    if (known := work.note.get("run_id")) is not None:
+        if work.note["data"] != origin["data"]:
+            raise InputError("the data changed since the run was interrupted; start a new one without --resume")
+        record = track.resume(store, known)
+    else:
+        tags = {
+            "model": parts.recipe.model.use,
+            "data": parts.recipe.data.use,
+            "scorers": ", ".join(parts.scorers),
+            "device": str(origin["device"]),
+            "git": str(origin["git"]),
+            **{f"version.{name}": version for name, version in {**origin["packages"], **origin["plugins"]}.items()},
+        }
+        params = facts.flatten(parts.document.plain)
+        record = track.start(store, parts.recipe.name, recipe=parts.document.text(), params=params, tags=tags)
+        work.remember(run_id=record.run_id, data=origin["data"])
+    for other in work.abandoned:
+        track.abandon(store, other)
+    try:
+        yield record
+    except KeyboardInterrupt:
+        track.fail(record, "interrupted", "KILLED")
+        raise
+    except BaseException as error:
+        track.fail(record, str(error) or repr(error))
+        raise
+
+
+@contextmanager
+def _logged(record: track.Record, watcher: Watcher, *, several: bool) -> Iterator[Watch]:
+    """Give the function that hears of every epoch: it tells the watcher and MLflow, where each training has its own run."""
+    with ExitStack() as stack:
+        series: dict[tuple[str, int], track.Series] = {}
+
+        def log(category: str, replica: int, epoch: Epoch) -> None:
+            if (category, replica) not in series:
+                stack.close()
+                name = f"{category}-{replica}"
+                tags = {"category": category, "replica": str(replica)}
+                home = track.child(record, name, tags) if several else record
+                series[category, replica] = stack.enter_context(track.Series(home))
+            series[category, replica].add(epoch)
+            watcher.epoch(category, replica, epoch)
+
+        yield log

@@ -14,6 +14,7 @@ from hepanom.errors import InputError, did_you_mean
 
 RULES = ("quantile", "median", "mean", "background_efficiency", "value")
 
+FIXED = {"mean", "value"}  # rules that cut at a place, not at an event
 CONFIDENCE = 0.6827  # of the interval, central
 DETERMINED = 10.0  # effective events above a cut that make its efficiency known
 ROUNDING = 1e-12  # relative; sums of weights that are equal on paper differ in their last digits
@@ -99,12 +100,17 @@ def threshold(
     Of n events k score above the cut. The true efficiency of a cut at an event's own score (quantile, median,
     background_efficiency) is distributed as Beta(k + 1, n - k), whatever the distribution of the scores; for a cut at a
     fixed place (mean, value) the interval is Jeffreys', Beta(k + 1/2, n - k + 1/2). With weights, n and k are
-    effective counts: for efficiency eps and W = sum w, n is the solution of
+    effective counts: for a share eps of the total weight W, n is the solution of
 
         eps (1 - eps) / n = [(1 - eps)^2 sum_above w^2 + eps^2 sum_below w^2] / W^2,
 
-    the variance of a ratio of weighted sums, (W^2 / sum w^2 where nothing or everything is above), and k = eps n. The
-    interval is widened where it does not hold eps itself, as for k = 0.
+    the variance of a ratio of weighted sums (W^2 / sum w^2 where nothing or everything is above), and k = eps n. At an
+    event's own score the k + 1 events are those above and the one at the cut, with its weight: it says what an event is
+    worth there, also where it is the only one. The interval is widened where it does not hold the efficiency itself, as
+    for k = 0.
+
+    In pseudo-experiments it covers 0.68 to 0.70 without weights, and 0.65 to 0.73 with weights spread up to log-normally
+    or growing with the score; 0.55 where every tenth event weighs ten times the others and two are above the cut.
 
     Raises InputError as ``cut`` does, naming scorer and category.
 
@@ -116,12 +122,20 @@ def threshold(
     _check_rule(rule, setting)
     _check_background(score, weight, f"thresholds: score {scorer!r}, category {category!r}")
     place = _cut(rule, setting, score, weight)
-    efficiency, events = _efficiency(score.astype(np.float64) > place, weight.astype(np.float64))
-    above = efficiency * events
-    before, after = (0.5, 0.5) if rule in {"mean", "value"} else (1.0, 0.0)
-    tails = np.array([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    # A weight that vanishes beside the others rounds the efficiency to 1, where Beta(n, 0) is all at 1.
-    low, high = betaincinv(above + before, max(events - above + after, np.finfo(float).eps), tails).tolist()
+    weight = weight.astype(np.float64)
+    above = score.astype(np.float64) > place
+    total, squares = float(weight.sum()), float(np.square(weight).sum())
+    sums = float(weight[above].sum()), float(np.square(weight[above]).sum())
+    effective, events = _effective(*sums, total, squares)
+    shape = effective + 0.5, events - effective + 0.5
+    if rule not in FIXED:
+        tied = weight[(score == place) & (weight > 0)]
+        effective_with, events_with = _effective(
+            sums[0] + tied.mean(), sums[1] + np.square(tied).mean(), total, squares
+        )
+        shape = effective_with, events_with - effective_with + 1
+    efficiency = min(sums[0] / total, 1.0)
+    low, high = betaincinv(*shape, np.array([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])).tolist()
     return Threshold(
         scorer=scorer,
         rule=rule,
@@ -132,8 +146,8 @@ def threshold(
         background_efficiency=efficiency,
         low=min(low, efficiency),
         high=max(high, efficiency),
-        effective=above,
-        undetermined=above < DETERMINED * (1 - ROUNDING),
+        effective=effective,
+        undetermined=effective < DETERMINED * (1 - ROUNDING),
     )
 
 
@@ -159,15 +173,14 @@ def _quantile(score: Float[np.ndarray, " event"], weight: Float[np.ndarray, " ev
     return float(score[order[index]])
 
 
-def _efficiency(above: Bool[np.ndarray, " event"], weight: Float[np.ndarray, " event"]) -> tuple[float, float]:
-    """Return the weighted share above the cut and the effective number of all events."""
-    total = weight.sum()
-    efficiency = float(weight[above].sum() / total)
-    squares_above, squares_below = np.square(weight[above]).sum(), np.square(weight[~above]).sum()
-    if efficiency <= 0 or efficiency >= 1:
-        return efficiency, float(total**2 / (squares_above + squares_below))
-    variance = ((1 - efficiency) ** 2 * squares_above + efficiency**2 * squares_below) / total**2
-    return efficiency, float(efficiency * (1 - efficiency) / variance)
+def _effective(above: float, squares_above: float, total: float, squares: float) -> tuple[float, float]:
+    """Return the effective numbers of events above a cut and in all, from sums of weights and of their squares."""
+    share = min(above / total, 1.0)
+    events = total**2 / squares
+    if 0 < share < 1:
+        variance = (1 - share) ** 2 * squares_above + share**2 * max(squares - squares_above, 0.0)
+        events = share * (1 - share) * total**2 / variance
+    return share * events, events
 
 
 def _check_rule(rule: str, setting: float | None) -> None:

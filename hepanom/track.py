@@ -30,10 +30,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "hepanom"
 PARENT = "mlflow.parentRunId"
-REASON = "hepanom.reason"
-LONGEST_PARAM = 6000  # this and the next three are MLflow's limits
-LONGEST_TAG = 8000
-MOST_METRICS = 1000
+MOST_METRICS = 1000  # of one call, as the next
 MOST_PARAMS = 100
 PATIENCE = 600.0  # seconds until a store that did not answer is asked again
 
@@ -88,10 +85,10 @@ def start(
     from mlflow.entities import Param
 
     with told(store.uri):
-        marked = {"mlflow.source.name": "hepanom", **_tags(tags)}
+        marked = {"mlflow.source.name": "hepanom", **facts.tags(tags)}
         run = store.client.create_run(_experiment(store, group), tags=marked, run_name=name)
         record = _record(store, run)
-        listed = [Param(facts.name(key), value[:LONGEST_PARAM]) for key, value in params.items()]
+        listed = [Param(facts.name(key), value[: facts.LONGEST_PARAM]) for key, value in params.items()]
         for first in range(0, len(listed), MOST_PARAMS):
             store.client.log_batch(record.run_id, params=listed[first : first + MOST_PARAMS])
         store.client.log_text(record.run_id, recipe, "recipe.yaml")
@@ -103,8 +100,8 @@ def resume(store: Store, run_id: str) -> Record:
     with told(store.uri):
         run = store.client.get_run(run_id)
         store.client.update_run(run_id, status="RUNNING")
-        if REASON in run.data.tags:
-            store.client.delete_tag(run_id, REASON)
+        if facts.REASON in run.data.tags:
+            store.client.delete_tag(run_id, facts.REASON)
     return _record(store, run)
 
 
@@ -115,7 +112,7 @@ def child(record: Record, name: str, tags: Mapping[str, str]) -> Record:
         for known in _children(record):
             if known.info.run_name == name:
                 return resume(store, known.info.run_id)
-        below = {"mlflow.source.name": "hepanom", PARENT: record.run_id, **_tags(tags)}
+        below = {"mlflow.source.name": "hepanom", PARENT: record.run_id, **facts.tags(tags)}
         return _record(store, store.client.create_run(record.experiment_id, tags=below, run_name=name))
 
 
@@ -193,10 +190,18 @@ def fail(record: Record, reason: str, status: Literal["FAILED", "KILLED"] = "FAI
     """
     try:
         with told(record.store.uri):
-            record.store.client.set_tag(record.run_id, REASON, reason[:LONGEST_TAG])
+            record.store.client.set_tag(record.run_id, facts.REASON, reason[: facts.LONGEST_TAG])
             _end(record, status)
     except HepanomError as error:
         log.warning("the run could not be marked as %s: %s", status, error)
+
+
+def abandon(store: Store, run_id: str) -> None:
+    """Mark a run that nobody will go on with as interrupted; one that has ended or was deleted stays as it is."""
+    with suppress(HepanomError), told(store.uri):
+        run = store.client.get_run(run_id)
+        if run.info.status == "RUNNING":
+            fail(_record(store, run), "interrupted and not resumed", "KILLED")
 
 
 def fetch(store: Store, run: str) -> dict[str, Any]:
@@ -216,21 +221,8 @@ def fetch(store: Store, run: str) -> dict[str, Any]:
             known = store.client.search_runs(everywhere, max_results=100, order_by=newest)
             names = {entry.info.run_name for entry in known if PARENT not in entry.data.tags}
             raise HepanomError(f"{address.shown(store.uri)}: there is no run {run!r}; {did_you_mean(run, names)}")
-        info, data = found[0].info, found[0].data
-        below = [entry.info for entry in _children(_record(store, found[0]))]
-    return {
-        "run_id": info.run_id,
-        "name": info.run_name,
-        "status": info.status,
-        "reason": data.tags.get(REASON),
-        "start": info.start_time,
-        "end": info.end_time,
-        "artifacts": info.artifact_uri,
-        "tags": {key: text for key, text in data.tags.items() if not key.startswith("mlflow.")},
-        "params": dict(data.params),
-        "metrics": dict(data.metrics),
-        "children": [{"run_id": entry.run_id, "name": entry.run_name, "status": entry.status} for entry in below],
-    }
+        below = _children(_record(store, found[0]))
+    return facts.told_of(found[0], below)
 
 
 def local_artifacts(store: Store, run_id: str, sub: str = "") -> Path:
@@ -244,6 +236,14 @@ def local_artifacts(store: Store, run_id: str, sub: str = "") -> Path:
     if not path.exists():
         raise HepanomError(f"{path}: run {run_id} has no such artifact; was the folder moved or the run interrupted?")
     return path
+
+
+def detector_folder(what: str, uri: str | None = None) -> Path:
+    """Return the folder of a detector: ``what`` is that folder itself, or the id or name of a run that made one."""
+    if Path(what).is_dir():
+        return Path(what)
+    store = open_store(uri)
+    return local_artifacts(store, fetch(store, what)["run_id"], "detector")
 
 
 def _client(uri: str) -> mlflow.MlflowClient:
@@ -289,10 +289,6 @@ def _end(record: Record, status: str) -> None:
         if below.info.status == "RUNNING":
             record.store.client.set_terminated(below.info.run_id, status)
     record.store.client.set_terminated(record.run_id, status)
-
-
-def _tags(tags: Mapping[str, str]) -> dict[str, str]:
-    return {facts.name(key): value[:LONGEST_TAG] for key, value in tags.items()}
 
 
 def _metrics(values: Mapping[str, float], step: int) -> list[mlflow.entities.Metric]:

@@ -47,7 +47,9 @@ def claim(state: Path, document: Document, *, resume: bool) -> Iterator[Workspac
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise HepanomError(f"{home}: cannot be created: {error.strerror}; choose another folder with --state") from error
+        raise HepanomError(
+            f"{home}: cannot be created: {error.strerror}; choose another folder with --state"
+        ) from error
     left = sorted(home.glob("*/run.json"), key=lambda note: note.stat().st_mtime)
     if resume and not left:
         raise InputError(

@@ -18,7 +18,7 @@ FILES = sorted(path for folder in ("hepanom", "plugins") for path in (ROOT / fol
 # From the bottom up: a module imports from lower layers only.
 LAYERS = (
     {"errors", "events", "metrics", "files", "document", "provenance", "address"},
-    {"evaluate", "thresholds", "recipe", "contracts"},
+    {"evaluate", "bootstrap", "thresholds", "recipe", "contracts"},
     {"result", "facts"},
     {"report", "track", "stream", "hookspecs", "workspace"},
     {"plugins", "train"},
@@ -26,7 +26,7 @@ LAYERS = (
     {"fit", "storage", "assess", "output"},
     {"run"},
     {"search"},
-    {"show"},
+    {"show", "progress"},
     {"cli"},
     {"__init__"},
 )
@@ -37,6 +37,7 @@ BESIDE = {
     ("files", "errors"),
     ("document", "errors"),
     ("address", "errors"),
+    ("evaluate", "bootstrap"),
     ("evaluate", "thresholds"),
     ("recipe", "thresholds"),
     ("facts", "result"),

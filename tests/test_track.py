@@ -80,7 +80,7 @@ def result() -> Result:
             "elbo/category_2/auc": Number(0.65, 0.6, 0.7, None),
             "kl/auc": Number(0.6, 0.5, 0.7, None),
         },
-        thresholds=[Count(cut, 100, 62, 60.0, 50.0, 70.0)],
+        thresholds=[Count(cut, 100, 62, 62.5, 60.0, 50.0, 70.0)],
         train=sample,
         test=sample,
         scored=Scored(
@@ -106,7 +106,8 @@ def epoch(number: int, loss: float = 0.5) -> Epoch:
 
 def test_importing_the_module_does_not_import_mlflow() -> None:
     question = "import sys, hepanom.track; print('mlflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", question], capture_output=True, text=True).stdout.strip() == "False"
+    answer = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
 
 
 def test_two_processes_may_start_at_once_on_a_new_store(two: tuple[Path, list[tuple[int, str, str]]]) -> None:
@@ -150,10 +151,14 @@ def test_a_series_arrives_complete(record: track.Record) -> None:
 
 
 def test_a_series_arrives_complete_when_the_training_breaks(record: track.Record) -> None:
-    with pytest.raises(KeyboardInterrupt), track.Series(record, every=1e9) as series:
-        for number in range(1, 300):  # more than one batch of metrics
-            series.add(epoch(number))
-        raise KeyboardInterrupt
+    def broken_training() -> None:
+        with track.Series(record, every=1e9) as series:
+            for number in range(1, 300):  # more than one batch of metrics
+                series.add(epoch(number))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_training()
     assert sorted(steps(record, "validation")) == list(range(1, 300))
 
 
@@ -207,6 +212,15 @@ def test_a_failed_run_is_marked_with_its_reason_until_it_is_resumed(record: trac
     assert (known["status"], known["reason"]) == ("RUNNING", None)
 
 
+def test_an_abandoned_run_is_marked_and_an_ended_one_stays(record: track.Record) -> None:
+    track.abandon(record.store, record.run_id)
+    assert track.fetch(record.store, record.run_id)["status"] == "KILLED"
+    track.fail(record, "the real reason")
+    track.abandon(record.store, record.run_id)
+    assert track.fetch(record.store, record.run_id)["reason"] == "the real reason"
+    track.abandon(record.store, "0123456789abcdef0123456789abcdef")
+
+
 def test_a_failure_is_told_even_where_the_store_is_gone(
     record: track.Record, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -237,11 +251,14 @@ def test_a_finished_run_holds_numbers_thresholds_and_files(
     assert metrics["threshold/elbo/quantile_0.4/jets_2/value"] == 1.25
     assert metrics["threshold/elbo/quantile_0.4/jets_2/background_efficiency"] == 0.6
     assert metrics["threshold/elbo/quantile_0.4/jets_2/flagged"] == 62.0
+    assert metrics["threshold/elbo/quantile_0.4/jets_2/seen"] == 62.5
     assert metrics["threshold/elbo/quantile_0.4/jets_2/expected"] == 60.0
     assert "test/unweighted/auc" not in metrics
     assert "test/category_2/auc" not in metrics
     assert track.local_artifacts(record.store, record.run_id, "detector/schema.json").read_text() == "{}"
     assert track.local_artifacts(record.store, record.run_id, "report.html").exists()
+    found = track.detector_folder(known["name"], record.store.uri)
+    assert found == track.detector_folder(str(found)) == track.local_artifacts(record.store, record.run_id, "detector")
     with pytest.raises(HepanomError, match="no such artifact"):
         track.local_artifacts(record.store, record.run_id, ".part")
     (listed,) = record.store.client.get_run(record.run_id).inputs.dataset_inputs

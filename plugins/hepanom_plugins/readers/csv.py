@@ -23,6 +23,7 @@ from hepanom_plugins.readers.files import blame_the_file_first, match_files
 log = logging.getLogger(__name__)
 
 TYPES: Types = {"int": pl.Int64, "float": pl.Float64, "str": pl.String}
+TILE = 2048  # rows transposed at a time: they stay in the cache
 BESIDE = {"id", "keep", "category"}  # a column may have several of these roles, but no other twice
 
 
@@ -86,9 +87,10 @@ class Csv(Reader):
         row, an unknown label, a missing weight or id.
         """
         table = self._table(match_files(self.path)[0]).at(part.file)
+        features = self._features(table.names)
         with blame_the_file_first(part.file):
             for line, rows in read_rows(table):
-                yield self._events(table, rows, line)
+                yield self._events(table, features, rows, line)
 
     def on(self, files: Sequence[str]) -> Csv:
         """Return this reader for other files; the optional columns that they lack are left out and logged."""
@@ -156,7 +158,7 @@ class Csv(Reader):
             if dict(class_of)[value] != name:
                 raise InputError(f"classes: {value!r} cannot be both {name!r} and {dict(class_of)[value]!r}")
 
-    def _events(self, table: Table, rows: pl.DataFrame, line: int) -> Events:
+    def _events(self, table: Table, features: Sequence[str], rows: pl.DataFrame, line: int) -> Events:
         """Turn checked rows, the first of which is ``line``, into events."""
         beside = {column: _carried(rows[column], column in self.id, table, line) for column in self._beside()}
         if self.id:
@@ -168,7 +170,7 @@ class Csv(Reader):
         ones, unknown = np.ones(rows.height), np.full(rows.height, -1)
         return Events(
             event_id,
-            {"features": self._numbers(rows, self._features(table.names))},
+            {"features": self._numbers(rows, features)},
             weight=ones if self.weight is None else self._weights(rows[self.weight], table, line),
             label=unknown if self.label is None else self._labels(rows[self.label], table, line),
             category=np.zeros(rows.height, np.int64),
@@ -177,11 +179,15 @@ class Csv(Reader):
         )
 
     def _numbers(self, rows: pl.DataFrame, columns: Sequence[str]) -> Float32[np.ndarray, "event feature"]:
-        numbers = rows.select(columns).to_numpy(order="c", writable=True)
+        by_column = rows.select(columns).to_numpy(order="fortran")
+        numbers = np.empty(by_column.shape, np.float32)
         with np.errstate(over="ignore"):  # a largest double, as some frameworks write it, is read as infinity too
             missing = np.array(self.missing).astype(np.float32)
-        for value in missing:
-            numbers[numbers == value] = np.nan
+        for start in range(0, len(numbers), TILE):
+            tile = numbers[start : start + TILE]
+            tile[:] = by_column[start : start + TILE]
+            for value in missing:
+                tile[tile == value] = np.nan
         return numbers
 
     def _weights(self, column: pl.Series, table: Table, line: int) -> Float64[np.ndarray, " event"]:
@@ -222,7 +228,8 @@ def _carried(column: pl.Series, unique: bool, table: Table, line: int) -> Shaped
 
 def _encode(column: pl.Series) -> tuple[list[str], Int[np.ndarray, " event"]]:
     """Return the different texts of a column and each event's index in them: ten times faster than text by text."""
-    encoded = column.fill_null("").to_arrow().dictionary_encode()
+    filled = column.fill_null("") if column.null_count() else column
+    encoded = filled.to_arrow().dictionary_encode()
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
 
 

@@ -6,6 +6,7 @@ import csv
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 
@@ -116,9 +117,19 @@ def guess_types(table: Table, columns: Sequence[str]) -> Types:
 def read_rows(table: Table) -> Iterator[tuple[int, pl.DataFrame]]:
     """Yield (number of the first line, checked rows) for each block of about ``BLOCK`` bytes of text.
 
-    The header is line 1. Raises InputError with file, line and column for a row that is short or long, a field that is
-    not of its column's type, or a file that does not end with a line end.
+    The header is line 1. A thread reads and parses the next block while the caller is busy with this one. Raises
+    InputError with file, line and column for a row that is short or long, a field that is not of its column's type, or
+    a file that does not end with a line end.
     """
+    blocks = _read_blocks(table)
+    with ThreadPoolExecutor(1) as thread:
+        ahead = thread.submit(next, blocks, None)
+        while (block := ahead.result()) is not None:
+            ahead = thread.submit(next, blocks, None)
+            yield block
+
+
+def _read_blocks(table: Table) -> Iterator[tuple[int, pl.DataFrame]]:
     line = 2
     with open_text(table.file) as stream:
         stream.readline()

@@ -74,9 +74,7 @@ class Toy(Reader):
     )
     seed: Annotated[int, Field(ge=0, lt=2**63, description="other seeds give other events")] = 1
     mass: Annotated[float, Field(ge=1500, le=7000, description="mass of the resonance in GeV")] = 2000.0
-    width: Annotated[float, Field(gt=0, le=1000, description="full width of the resonance at half height in GeV")] = (
-        100.0
-    )
+    width: Annotated[float, Field(gt=0, le=1000, description="its full width at half height in GeV")] = 100.0
     chunk: Annotated[int, Field(ge=1, description="most events that are handed over at once")] = 65536
 
     def schema(self) -> Schema:

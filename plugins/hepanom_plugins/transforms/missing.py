@@ -73,8 +73,8 @@ class Missing(Transform):
 
     def _fill(self, sketch: Sketch) -> np.ndarray:
         match self.fill:
-            case "mean":  # equal values must give that value, which their mean does but for rounding
-                return np.fmin(np.fmax(sketch["mean"], sketch["low"]), sketch["high"])
+            case "mean":
+                return sketch["mean"]
             case "median":
                 return quantiles.median(sketch)
             case "minimum":

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from scipy import stats
 from scipy.integrate import quad
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
@@ -137,6 +138,32 @@ def test_missing_values_follow_the_stated_pattern(events, column):
     pt = column("m_jj") / (2 * np.cosh(column("delta_eta") / 2))
     third = column("n_jets") > 2
     assert ((column("pt_j3") >= 29.99) & (column("pt_j3") <= pt * 1.001))[third].all()
+
+
+def test_distributions_are_those_of_the_formulas(events, column):
+    """Every formula is undone, and what remains compared with the uniform or normal numbers that went in."""
+    background, signal = events.label == 0, events.label == 1
+    delta_eta, jets = column("delta_eta"), column("n_jets")
+    pt = column("m_jj") / (2 * np.cosh(delta_eta / 2))
+    radiated = (1 / 30 - 1 / column("pt_j3")) / (1 / 30 - 1 / pt)
+    log_mass, log_vertex = np.log([column("m_j1"), column("m_j2")]), np.log(column("m_sv1"))
+    excess = log_mass - np.log(0.12 * pt)
+    z = np.array([-np.log(1 / column(name) - 1) for name in ("tau21_1", "tau21_2")])
+    found = {
+        "background delta_eta": (np.expm1(delta_eta) / np.expm1(1.3))[background],
+        "signal delta_eta": (np.tanh(delta_eta / 2) / np.tanh(0.65))[signal],
+        "third of three": radiated[jets == 3],
+        "third of four": radiated[jets == 4] ** 2,
+        "background heavier jet": stats.norm.cdf(excess[0, background] / 0.4) ** 2,
+        "background lighter jet": stats.norm.sf(excess[1, background] / 0.4) ** 2,
+        "signal jets": stats.norm.cdf((log_mass[:, signal] - np.log([[300.0], [150.0]])) / 0.08).ravel(),
+        "background tau21": stats.norm.cdf((z - 0.5 + excess)[:, background] / 0.5).ravel(),
+        "signal tau21": stats.norm.cdf((z[:, signal] + 0.8) / 0.5).ravel(),
+        "background vertex": stats.norm.cdf((log_vertex[background] - np.log(1.5)) / 0.4),
+        "signal vertex": stats.norm.cdf((log_vertex[signal] - np.log(2.5)) / 0.4),
+    }
+    agreement = {name: stats.kstest(u[np.isfinite(u)], "uniform").pvalue for name, u in found.items()}
+    assert min(agreement.values()) > 1e-3, agreement
 
 
 def test_substructure_of_the_background_is_correlated(events, column):

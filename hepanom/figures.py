@@ -1,0 +1,149 @@
+"""The figures of a result, by name: losses, score histograms, ROC and SIC curves, the latent plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from hepanom.canvas import ANOMALY, BACKGROUND, blank, key, plain, style
+from hepanom.contracts import Epoch
+from hepanom.curves import roc_figure, sic_figure
+from hepanom.histograms import histogram
+from hepanom.result import Latent, Result
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+MOST_CATEGORIES = 8  # with figures: those with the most test events; the tables have them all
+DECADES = 1.3  # from which on a positive loss is drawn on a logarithmic axis
+TAIL = 2e-3  # share of the latent codes on either side that the axes need not hold
+FEW = 300  # anomalies that are drawn one by one
+CELLS = 60
+
+
+def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
+    """Return the figures, to be saved under ``canvas.style``.
+
+    ``loss_CATEGORY``, ``score_SCORER_CATEGORY``, ``roc``, ``sic`` and ``latent_CATEGORY``; where there are several
+    categories, ``roc_SCORER`` and ``sic_SCORER`` compare them. Curves need background and anomalies, the plane a model
+    with a latent code: without them they are not there.
+    """
+    found: dict[str, matplotlib.figure.Figure] = {}
+    scorers, labels = list(result.test.scores), drawn_categories(result)
+    with style():
+        for label in labels:
+            if any(category == label for category, _ in result.histories):
+                found[key("loss", label)] = _losses(result, label)
+        for scorer in scorers:
+            for label in labels:
+                found[key("score", scorer, label)] = histogram(result, scorer, label)
+        if has_both_classes(result):
+            pooled = {scorer: (scorer, None) for scorer in scorers}
+            found |= {"roc": roc_figure(result, pooled), "sic": sic_figure(result, pooled)}
+            for scorer in scorers if len(result.categories) > 1 else ():
+                views = {"all": (scorer, None), **{f"category {label}": (scorer, label) for label in labels}}
+                found[key("roc", scorer)] = roc_figure(result, views)
+                found[key("sic", scorer)] = sic_figure(result, views)
+        for label in labels:
+            if result.latent is not None and (figure := _plane(result, result.latent, label)) is not None:
+                found[key("latent", label)] = figure
+    return found
+
+
+def drawn_categories(result: Result) -> list[str]:
+    """Return the categories that have figures, in their own order."""
+    events = np.bincount(result.test.category, minlength=len(result.categories))
+    kept = set(np.argsort(-events, kind="stable")[:MOST_CATEGORIES].tolist())
+    return [label for index, label in enumerate(result.categories) if index in kept]
+
+
+def has_both_classes(result: Result) -> bool:
+    """Return whether the test share has background and anomalies, so that curves and most numbers exist."""
+    return bool((result.scored.anomaly == 1).any() and (result.scored.anomaly == 0).any())
+
+
+def best_epoch(history: Sequence[Epoch]) -> Epoch:
+    """Return the epoch whose weights are kept."""
+    return min(history, key=lambda record: (record.validation, record.epoch))
+
+
+def _losses(result: Result, label: str) -> matplotlib.figure.Figure:
+    """Draw training and validation loss of every replica, and its best epoch."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure, (ax,) = blank(result, label)
+    histories = [history for (category, _), history in result.histories.items() if category == label and history]
+    faint = 1.0 if len(histories) == 1 else 0.5
+    for replica, history in enumerate(histories):
+        epochs = [record.epoch for record in history]
+        once = (lambda text: text) if replica == 0 else (lambda text: f"_{text}")  # legends skip a leading _
+        if history[0].losses:
+            total = [sum(record.losses.values()) for record in history]
+            ax.plot(epochs, total, color=BACKGROUND, alpha=faint, label=once("training"))
+        validation = [record.validation for record in history]
+        ax.plot(epochs, validation, color="#e76300", alpha=faint, label=once("validation"))
+        best = best_epoch(history)
+        ax.plot([best.epoch], [best.validation], "*", color="black", ms=10, label=once("best epoch"))
+    low, high = ax.dataLim.y0, ax.dataLim.y1
+    if low > 0 and np.log10(high / low) > DECADES:
+        ax.set_yscale("log")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.margins(x=0.03, y=0.1)
+    ax.set(xlabel="epoch", ylabel="loss per event")
+    ax.legend(title=f"{len(histories)} replicas" if len(histories) > 1 else None, loc="upper right")
+    return figure
+
+
+def _plane(result: Result, latent: Latent, label: str) -> matplotlib.figure.Figure | None:
+    """Draw the density of the background's latent codes and the anomalies on top; None without codes."""
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm
+
+    here = (latent.category == result.categories.index(label)) & np.isfinite(latent.codes).all(1)
+    if not here.any():
+        return None
+    figure, (ax,) = blank(result, label)
+    codes, anomaly = latent.codes[here], latent.anomaly[here] == 1
+    edges = [_span(column) for column in codes.T]
+    below = codes[~anomaly] if not anomaly.all() else codes
+    counts, _, _ = np.histogram2d(below[:, 0], below[:, 1], bins=edges)
+    shades = LinearSegmentedColormap.from_list("background", ["#dcebf9", BACKGROUND, "#0d2c4d"])
+    mesh = ax.pcolormesh(*edges, np.ma.masked_equal(counts.T, 0), cmap=shades, norm=LogNorm(1, max(2, counts.max())))
+    known = (latent.anomaly[here] >= 0).any()
+    bar = figure.colorbar(mesh, ax=ax, pad=0.02)
+    bar.set_label(f"{'background' if known else 'unlabelled'} events / cell")
+    if anomaly.any() and not anomaly.all():
+        _anomalies(ax, codes[anomaly], edges)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.06), borderaxespad=0)
+    ax.set(xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]], xlabel=plain(latent.axes[0]), ylabel=plain(latent.axes[1]))
+    return figure
+
+
+def _span(values: Float[np.ndarray, " event"]) -> Float[np.ndarray, " edge"]:
+    low, high = np.quantile(values, (TAIL, 1 - TAIL)).tolist()
+    margin = 0.08 * (high - low) or 0.5
+    return np.linspace(low - margin, high + margin, CELLS + 1)
+
+
+def _anomalies(
+    ax: matplotlib.axes.Axes, codes: Float[np.ndarray, "event 2"], edges: Sequence[Float[np.ndarray, " edge"]]
+) -> None:
+    """Draw a few anomalies one by one, many as the contours that hold 68 % and 95 % of them."""
+    from matplotlib.lines import Line2D
+    from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
+
+    if len(codes) <= FEW:
+        ax.scatter(codes[:, 0], codes[:, 1], s=9, color=ANOMALY, lw=0, alpha=0.8, label="anomalies")
+        return
+    counts, _, _ = np.histogram2d(codes[:, 0], codes[:, 1], bins=edges)
+    density = gaussian_filter(counts, 1.5)
+    falling = np.sort(density, axis=None)[::-1]
+    held = np.cumsum(falling) / falling.sum()
+    levels = [float(falling[np.searchsorted(held, share)]) for share in (0.95, 0.68)]
+    centres = [(edge[1:] + edge[:-1]) / 2 for edge in edges]
+    ax.contour(*centres, density.T, levels=levels, colors=ANOMALY, linewidths=(1.2, 2), linestyles=("--", "-"))
+    ax.add_line(Line2D([], [], color=ANOMALY, lw=2, label="68 % of the anomalies"))
+    ax.add_line(Line2D([], [], color=ANOMALY, lw=1.2, ls="--", label="95 %"))

@@ -1,0 +1,145 @@
+"""Histograms of a score: background and anomalies, training and test, with the thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hepanom.canvas import ANOMALY, BACKGROUND, DASHES, TRAINING, UNKNOWN, blank
+from hepanom.result import Count, Result, Sample
+
+if TYPE_CHECKING:
+    import hist
+    import matplotlib.axes
+    import matplotlib.figure
+
+TAIL = 1e-3  # share of the events on either side that the bins need not hold
+DECADES = 1.5  # from which on a positive score is drawn on a logarithmic axis
+
+
+def histogram(result: Result, scorer: str, label: str) -> matplotlib.figure.Figure:
+    """Draw one score of one category; below, training over test background."""
+    import mplhep  # type: ignore[import-untyped]
+
+    figure, (ax, ratio) = blank(result, label, nrows=2, sharex=True, height_ratios=(3.4, 1))
+    counts = [
+        entry for entry in result.thresholds if (entry.threshold.scorer, entry.threshold.category) == (scorer, label)
+    ]
+    index = result.categories.index(label)
+    edges = binning(
+        np.concatenate([sample.scores[scorer][sample.category == index] for sample in (result.test, result.train)]),
+        np.array([entry.threshold.cut for entry in counts]),
+        logarithmic=not is_rank(result, scorer),
+    )
+    background, anomalies, unknown = (_filled(result.test, scorer, index, kind, edges) for kind in (0, 1, -1))
+    train = _filled(result.train, scorer, index, 0, edges)
+    reference = background if _total(background) > 0 else unknown
+    if _total(train) > 0 and _total(reference) > 0:
+        train *= _total(reference) / _total(train)
+
+    line: dict[str, Any] = {"ax": ax, "flow": "none", "yerr": False}
+    dots: dict[str, Any] = {"ax": ax, "flow": "none", "histtype": "errorbar", "ms": 5, "elinewidth": 1, "capsize": 0}
+    if background.counts().any():
+        mplhep.histplot(background, histtype="fill", color=BACKGROUND, alpha=0.4, label="background, test", **line)
+        mplhep.histplot(background, color=BACKGROUND, lw=1.2, **line)
+    if anomalies.counts().any():
+        mplhep.histplot(anomalies, color=ANOMALY, lw=2, label="anomalies, test", **line)
+    if unknown.counts().any():
+        mplhep.histplot(unknown, color=UNKNOWN, marker="s", mfc="none", label="unlabelled, test", **dots)
+    if train.counts().any():
+        mplhep.histplot(train, color=TRAINING, label="background, training (scaled)", **dots)
+    for entry, dash in zip(counts, cycle(DASHES), strict=False):
+        note = " (undetermined)" if entry.threshold.undetermined else ""
+        ax.axvline(entry.threshold.cut, color="black", ls=dash, lw=1.3, label=spelled(entry) + note)
+        ratio.axvline(entry.threshold.cut, color="black", ls=dash, lw=1.3)
+
+    _leave_room(ax, [background, anomalies, unknown, train])
+    _draw_ratio(ratio, train, reference)
+    if _is_logarithmic(edges):
+        ax.set_xscale("log")
+    ax.set(xlabel=None, ylabel="weight / bin" if _is_weighted(result) else "events / bin", xlim=(edges[0], edges[-1]))
+    ratio.set_xlabel(f"{scorer}: mean background rank" if is_rank(result, scorer) else f"{scorer} score")
+    return figure
+
+
+def binning(
+    values: Float[np.ndarray, " event"], cuts: Float[np.ndarray, " cut"], *, logarithmic: bool = True
+) -> Float[np.ndarray, " edge"]:
+    """Return bin edges that show all but the outermost per mille of the values on either side, and the cuts near them.
+
+    Logarithmic where all values are positive and those shown span more than 1.5 decades, if that is wanted.
+    """
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        values = np.zeros(1)
+    low, high = np.quantile(values, (TAIL, 1 - TAIL)).tolist()
+    reach = 0.5 * (high - low)
+    near = cuts[(cuts > low - reach) & (cuts < high + reach)]
+    low, high = float(np.min(near, initial=low)), float(np.max(near, initial=high))
+    bins = 50 if len(values) > 2000 else 25
+    if logarithmic and low > 0 and values.min() > 0 and np.log10(high / low) > DECADES:
+        margin = (high / low) ** 0.02
+        return np.geomspace(low / margin, high * margin, bins + 1)
+    margin = 0.02 * (high - low) or 0.5 * max(1.0, abs(high))
+    return np.linspace(low - margin, high + margin, bins + 1)
+
+
+def spelled(count: Count) -> str:
+    """Return a rule in words: ``background efficiency 0.01``."""
+    rule, setting = count.threshold.rule.replace("_", " "), count.threshold.setting
+    return rule if setting is None else f"{rule} {setting:g}"
+
+
+def is_rank(result: Result, scorer: str) -> bool:
+    """Return whether the drawn score is the mean background rank of several replicas."""
+    return len(result.scored.scores[scorer]) > 1
+
+
+def _is_weighted(result: Result) -> bool:
+    return bool((result.test.weight != 1).any())
+
+
+def _filled(sample: Sample, scorer: str, category: int, kind: int, edges: Float[np.ndarray, " edge"]) -> hist.Hist[Any]:
+    """Return the weighted histogram of one kind of events; what lies outside goes into the first and last bin."""
+    import hist
+
+    rows = (sample.category == category) & (sample.anomaly == kind) & np.isfinite(sample.scores[scorer])
+    filled = hist.Hist(hist.axis.Variable(edges, underflow=False, overflow=False), storage=hist.storage.Weight())
+    inside = np.clip(sample.scores[scorer][rows], edges[0], np.nextafter(edges[-1], -np.inf))
+    return filled.fill(inside, weight=sample.weight[rows])
+
+
+def _total(filled: hist.Hist[Any]) -> float:
+    return float(filled.values().sum())
+
+
+def _leave_room(ax: matplotlib.axes.Axes, filled: Sequence[hist.Hist[Any]]) -> None:
+    """Scale the vertical axis so that the legend stands above the data."""
+    heights = np.concatenate([entry.values() for entry in filled])
+    positive = heights[heights > 0]
+    rows = -(-len(ax.get_legend_handles_labels()[0]) // 2)
+    if len(positive):
+        low, high = max(float(positive.min()) / 3, float(positive.max()) * 1e-7), float(positive.max())
+        share = 0.07 + 0.075 * rows
+        ax.set_yscale("log")
+        ax.set_ylim(low, high * (high / low) ** (share / (1 - share)))
+    ax.legend(ncols=2, loc="upper left", mode="expand")
+
+
+def _draw_ratio(ax: matplotlib.axes.Axes, train: hist.Hist[Any], test: hist.Hist[Any]) -> None:
+    """Draw training over test background with the errors of both."""
+    known = (train.values() > 0) & (test.values() > 0)
+    value = train.values()[known] / test.values()[known]
+    error = value * np.hypot(*(np.sqrt(np.asarray(h.variances())[known]) / h.values()[known] for h in (train, test)))
+    ax.axhline(1, color="grey", lw=1)
+    ax.errorbar(train.axes[0].centers[known], value, error, fmt="o", ms=4, color=TRAINING, elinewidth=1)
+    ax.set(ylim=(0.4, 1.6), ylabel="train / test")
+    ax.yaxis.label.set_fontsize("small")
+
+
+def _is_logarithmic(edges: Float[np.ndarray, " edge"]) -> bool:
+    return bool(edges[0] > 0 and not np.isclose(edges[1] - edges[0], edges[-1] - edges[-2]))

@@ -1,0 +1,263 @@
+"""What the command line prints: tables, and the plain values behind --json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from hepanom.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from hepanom.plugins import Parts, Registry
+    from hepanom.run import Outcome
+
+AT_ONCE = 40  # rows of numbers that a terminal shows
+Plain = dict[str, Any]
+
+
+def text_of(*pieces: Any) -> str:
+    """Return tables and lines as text, as wide as the terminal."""
+    console = Console()
+    with console.capture() as capture:
+        for piece in pieces:
+            console.print(piece, soft_wrap=isinstance(piece, Text))
+    return capture.get().rstrip()
+
+
+def outcome(found: Outcome) -> Plain:
+    """Return what `run --json` prints."""
+    return {
+        "status": "done",
+        "run_id": found.run_id,
+        "detector": f"{found.artifacts}/detector",
+        "report": f"{found.artifacts}/report.html",
+        "metrics": {
+            name: {"value": number.value, "low": number.low, "high": number.high, "spread": number.spread}
+            for name, number in found.result.numbers.items()
+        },
+        "thresholds": [
+            {
+                "scorer": count.threshold.scorer,
+                "category": count.threshold.category,
+                "rule": count.threshold.name,
+                "value": count.threshold.cut,
+                "background_efficiency": count.threshold.background_efficiency,
+                "low": count.threshold.low,
+                "high": count.threshold.high,
+                "undetermined": count.threshold.undetermined,
+                "events": count.events,
+                "flagged": count.flagged,
+                "seen": count.seen,
+                "expected": count.expected,
+            }
+            for count in found.result.thresholds
+        ],
+    }
+
+
+def outcome_text(plain: Plain) -> str:
+    """Return the numbers and thresholds of a run as tables, and where everything is."""
+    return text_of(
+        _numbers(plain["metrics"]),
+        _thresholds(plain["thresholds"]),
+        f"detector  {escape(plain['detector'])}",
+        f"report    {escape(plain['report'])}",
+        f"run       {plain['run_id']}",
+    )
+
+
+def _numbers(metrics: Mapping[str, Mapping[str, float | None]]) -> Table:
+    """Tabulate weighted numbers of all categories; the others stand in the report."""
+    shown = {
+        name: number for name, number in metrics.items() if "/unweighted/" not in name and "/category_" not in name
+    }
+    table = Table(title="test share, weighted (68 % bootstrap interval)", title_justify="left")
+    table.add_column("number")
+    table.add_column("value", justify="right")
+    table.add_column("interval", justify="right")
+    spread = any(number["spread"] is not None for number in metrics.values())
+    if spread:
+        table.add_column("spread over replicas", justify="right")
+    for name, number in list(shown.items())[:AT_ONCE]:
+        row = [name, f"{number['value']:.4g}", f"{number['low']:.4g} to {number['high']:.4g}"]
+        table.add_row(*row, *([f"{number['spread']:.2g}"] if spread and number["spread"] is not None else []))
+    if len(metrics) > len(shown) or len(shown) > AT_ONCE:
+        table.caption = f"{len(metrics) - min(len(shown), AT_ONCE)} more (per category, unweighted) in the report"
+    return table
+
+
+def _thresholds(thresholds: list[Plain]) -> Table:
+    table = Table(title="thresholds from held-out background (flagged: score > cut)", title_justify="left")
+    for heading in ("scorer", "category", "rule"):
+        table.add_column(heading)
+    for heading in ("cut", "background efficiency", "flagged", "weight seen", "weight expected"):
+        table.add_column(heading, justify="right")
+    for entry in thresholds[:AT_ONCE]:
+        efficiency = f"{entry['background_efficiency']:.3g} ({entry['low']:.3g} to {entry['high']:.3g})"
+        table.add_row(
+            entry["scorer"],
+            entry["category"],
+            entry["rule"],
+            f"{entry['value']:.4g}",
+            efficiency + (" undetermined" if entry["undetermined"] else ""),
+            f"{entry['flagged']:,} of {entry['events']:,}",
+            f"{entry['seen']:,.4g}",
+            f"{entry['expected']:,.4g}",
+        )
+    if len(thresholds) > AT_ONCE:
+        table.caption = f"{len(thresholds) - AT_ONCE} more in the report"
+    return table
+
+
+def checked(parts: Parts) -> Plain:
+    """Return what `check --json` prints: what the recipe resolves to."""
+    recipe = parts.recipe
+    return {
+        "status": "done",
+        "name": recipe.name,
+        "data": recipe.data.use,
+        "files": [part.file for part in parts.reader.parts()],
+        "classes": list(parts.schema.classes),
+        "background": list(recipe.background),
+        "inputs": {
+            name: {"kind": entry.kind, "columns": list(entry.columns)} for name, entry in parts.schema.inputs.items()
+        },
+        "beside": list(parts.schema.beside),
+        "transforms": [use.use for use in recipe.transforms],
+        "model": recipe.model.use,
+        "scores": list(parts.scorers),
+        "thresholds": [rule.label for rule in recipe.thresholds],
+    }
+
+
+def checked_text(plain: Plain) -> str:
+    """Return the same for a reader."""
+    columns = {name: ", ".join(entry["columns"]) for name, entry in plain["inputs"].items()}
+    rows = {
+        "data": f"{plain['data']} ({len(set(plain['files']))} file{'s' * (len(set(plain['files'])) != 1)})",
+        **{f"input {name}": text for name, text in columns.items()},
+        "beside": ", ".join(plain["beside"]),
+        "classes": ", ".join(name + " (background)" * (name in plain["background"]) for name in plain["classes"]),
+        "transforms": ", ".join(plain["transforms"]),
+        "model": plain["model"],
+        "scores": ", ".join(plain["scores"]),
+        "thresholds": ", ".join(plain["thresholds"]),
+    }
+    return text_of(_facts(rows), f"{escape(plain['name'])}: the recipe is sound; no event was read")
+
+
+def _facts(rows: Mapping[str, str]) -> Table:
+    table = Table(show_header=False, box=None)
+    for name, text in rows.items():
+        if text:
+            table.add_row(escape(name), escape(text))
+    return table
+
+
+def scored_text(plain: Plain) -> str:
+    """Return how many events were scored and flagged."""
+    flagged = {name: f"{count:,} flagged" for name, count in plain["flagged"].items()}
+    return text_of(f"{plain['events']:,} events scored into {escape(plain['out'])}", _facts(flagged))
+
+
+def plugin_list(known: Registry) -> list[Plain]:
+    """Return what `plugins --json` prints."""
+    return [
+        {"kind": entry.kind, "name": entry.name, "package": entry.package, "version": entry.version}
+        for entry in known.values()
+    ]
+
+
+def plugin_list_text(plain: list[Plain]) -> str:
+    """Return the plugins as a table."""
+    table = Table("kind", "name", "package", "version", box=None)
+    for entry in plain:
+        table.add_row(*(escape(str(entry[key])) for key in ("kind", "name", "package", "version")))
+    return text_of(table, "`hepanom plugins NAME` shows one with its options, equations and reference")
+
+
+def plugin(known: Registry, name: str) -> list[Plain]:
+    """Return all about the plugins of that name, which can be of several kinds."""
+    from hepanom.plugins import describe
+
+    found = [describe(entry) for (_, offered), entry in known.items() if offered == name]
+    if not found:
+        raise InputError(f"there is no plugin {name!r}; {did_you_mean(name, [offered for _, offered in known])}")
+    return found
+
+
+def plugin_text(plain: list[Plain]) -> str:
+    """Return docstring and options of plugins."""
+    pieces: list[Any] = []
+    for entry in plain:
+        pieces.append(Text(f"{entry['kind']} {entry['name']} ({entry['package']} {entry['version']})\n", "bold"))
+        pieces.append(Text(entry["about"] + "\n"))
+        table = Table("option", "type", "default", "meaning", box=None)
+        for option in entry["options"]:
+            default = "required" if option["required"] else json.dumps(option["default"])
+            table.add_row(*(escape(text) for text in (option["name"], option["type"], default, option["about"])))
+        pieces.append(table if entry["options"] else "no options")
+    return text_of(*pieces)
+
+
+def anything(what: str, tracking: str | None) -> Plain:
+    """Return what is known of a detector folder or of a run, by id or name."""
+    from hepanom import track
+
+    if (Path(what) / "schema.json").is_file():
+        return {"kind": "detector", **_detector(Path(what))}
+    return {"kind": "run", **track.fetch(track.open_store(tracking), what)}
+
+
+def _detector(folder: Path) -> Plain:
+    from hepanom.storage import load
+
+    detector = load(folder)
+    return {
+        "folder": str(folder),
+        "name": detector.parts.recipe.name,
+        "model": detector.parts.recipe.model.use,
+        "scores": list(detector.parts.scorers),
+        "categories": {
+            label: [column for entry in model.schema.inputs.values() for column in entry.columns]
+            for label, model in detector.models.items()
+        },
+        "replicas": detector.replicas,
+        "thresholds": [
+            {"rule": entry.name, **entry.to_json()}
+            for entry in detector.thresholds
+            if entry.replica == detector.decides
+        ],
+        "provenance": dict(detector.provenance),
+    }
+
+
+def anything_text(plain: Plain) -> str:
+    """Return a run or a detector as tables."""
+    if plain["kind"] == "run":
+        facts = {key: str(plain[key]) for key in ("name", "run_id", "status", "reason", "artifacts") if plain[key]}
+        table = Table("metric", "value", box=None)
+        table.columns[1].justify = "right"
+        for name, value in sorted(plain["metrics"].items()):
+            if not name.endswith(("/low", "/high")):
+                table.add_row(escape(name), f"{value:.5g}")
+        return text_of(_facts(facts), table)
+    facts = {key: str(plain[key]) for key in ("folder", "name", "model", "replicas")}
+    facts |= {"scores": ", ".join(plain["scores"])}
+    facts |= {
+        f"category {label}": f"{len(columns)} columns: {', '.join(columns)}"
+        for label, columns in plain["categories"].items()
+    }
+    facts |= {f"{key}": json.dumps(value) for key, value in plain["provenance"].items()}
+    table = Table("scorer", "category", "rule", "cut", "background efficiency", box=None)
+    for entry in plain["thresholds"]:
+        efficiency = f"{entry['background_efficiency']:.3g} ({entry['low']:.3g} to {entry['high']:.3g})"
+        table.add_row(entry["scorer"], entry["category"], entry["rule"], f"{entry['cut']:.4g}", efficiency)
+    return text_of(_facts(facts), table)
