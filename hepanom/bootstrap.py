@@ -9,7 +9,6 @@ References:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -74,10 +73,11 @@ def _first_below(score: Float[np.ndarray, " event"], anomaly: Bool[np.ndarray, "
     """Return the first event below each cut of a bootstrap, for events in order of falling score."""
     first = np.flatnonzero(np.append(True, score[1:] != score[:-1])[: len(score)])
     above = np.append(0, np.cumsum(~anomaly))[first]
-    places = np.arange(2 * STEPS * (math.isqrt(len(score)) + 1)) / (2 * STEPS)
+    step = np.floor(2 * STEPS * np.sqrt(above))
+    reached = above[np.append(True, step[1:] != step[:-1])[: len(above)]]
     corner = np.ones(len(first), np.bool_)
     corner[1:-1] = (above[1:-1] != above[:-2]) | (above[1:-1] != above[2:])
-    return first[corner & np.isin(above, np.square(places).astype(np.int64))]
+    return first[corner & np.isin(above, reached)]
 
 
 def _sums_above(

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
-BACKGROUND, ANOMALY, TRAINING, UNKNOWN, SHADE = "#3f90da", "#bd1f01", "#17324d", "black", "#e9e9ec"
+BACKGROUND, ANOMALY, UNKNOWN = "#3f90da", "#bd1f01", "black"
+TRAINING, VALIDATION, SHADE = "#17324d", "#e76300", "#e9e9ec"
 # The ten colours of M. Petroff, arXiv:2107.02270, without those that already mean something.
 LINES = ("#832db6", "#e76300", "#717581", "#a96b59", "#ffa90e", "#92dadd", "#b9ac70", "#94a4a2")
 DASHES = ("--", ":", "-.", (0, (8, 2)), (0, (4, 1, 1, 1, 1, 1)), (0, (1, 1)))
+LONGEST = 40  # characters of a title
 SIZES: Mapping[str, Any] = {
     "figure.figsize": (6.4, 5.0),
     "figure.dpi": 150,
@@ -59,10 +61,20 @@ def blank(
 
     figure = Figure(layout="constrained")
     axes = np.ravel(figure.subplots(**layout)).tolist()
-    axes[0].set_title(plain(result.name), loc="left")
+    axes[0].set_title(plain(result.name[:LONGEST]), loc="left")
     if label is not None and len(result.categories) > 1:
         axes[0].set_title(f"category {plain(label)}", loc="right")
     return figure, axes
+
+
+def legend_above(ax: matplotlib.axes.Axes, *, ncols: int = 2) -> float:
+    """Put the legend at the top of the axes, samples before lines; return the share of the height that it takes."""
+    from matplotlib.lines import Line2D
+
+    entries = sorted(zip(*ax.get_legend_handles_labels(), strict=True), key=lambda entry: isinstance(entry[0], Line2D))
+    handles, labels = [entry[0] for entry in entries], [entry[1] for entry in entries]
+    ax.legend(handles, labels, ncols=ncols, loc="upper left", mode="expand")
+    return 0.06 + 0.068 * -(-len(entries) // ncols)
 
 
 def plain(text: str) -> str:

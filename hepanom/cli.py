@@ -6,8 +6,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +117,7 @@ def run(
     from hepanom.run import run as run_recipe
 
     document = _document(recipe, overrides, folder)
-    with progress(quiet, document) as watcher:
+    with progress(quiet) as watcher:
         outcome = run_recipe(document, tracking=tracking, state=state, resume=resume, watcher=watcher)
     return show.outcome(outcome), show.outcome_text
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ class Part:
     stop: int
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Turns files (or a simulation) into events."""
 
@@ -56,6 +57,7 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
 class Transform(Protocol):
     """Changes events before the model sees them: measured on training background (map, reduce), then applied to all.
 
@@ -148,6 +150,7 @@ class Network(nn.Module):
         return torch.stack(terms).sum(0)
 
 
+@runtime_checkable
 class Model(Protocol):
     """Builds a network for a schema; ``gives`` names its outputs."""
 
@@ -158,6 +161,7 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Turns a network's outputs into one number per event; higher is stranger.
 

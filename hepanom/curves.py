@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from hepanom import metrics
-from hepanom.canvas import LINES, SHADE, blank, key, plain
+from hepanom.canvas import SHADE, blank, key, legend_above, plain
 from hepanom.evaluate import FLOOR, Scored
 from hepanom.result import Result
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 POINTS = 500
-View = tuple[str, str | None]  # a scorer, and a category or None for all events
+View = tuple[str, str | None, str]  # a scorer, a category or None for all events, a colour
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,15 @@ def roc_figure(result: Result, views: Mapping[str, View]) -> matplotlib.figure.F
     """Draw signal over background efficiency for each view; the band is the spread over replicas."""
     figure, (ax,) = blank(result, None)
     least = 1.0
-    for color, (name, (scorer, label)) in zip(cycle(LINES), views.items(), strict=False):
+    for name, (scorer, label, color) in views.items():
         if (found := curve(result.scored, scorer, label)) is not None:
             _draw(ax, found.background, found.signal, color, name + _auc(result, scorer, label))
             least = min(least, float(found.background[0]))
     diagonal = np.geomspace(least, 1, POINTS)
     ax.plot(diagonal, diagonal, color="grey", ls="--", lw=1.2, label="random")
-    ax.set(xscale="log", xlim=(least, 1), ylim=(0, 1), xlabel="background efficiency", ylabel="signal efficiency")
-    ax.legend(loc="upper left")
+    ax.axhline(1, color="grey", lw=0.8)
+    ax.set(xscale="log", xlim=(least, 1), ylim=(0, 1 / (1 - legend_above(ax))))
+    ax.set(xlabel="background efficiency", ylabel="signal efficiency")
     return figure
 
 
@@ -79,19 +80,22 @@ def sic_figure(result: Result, views: Mapping[str, View]) -> matplotlib.figure.F
     """Draw the significance improvement over background efficiency, as far down as the background can tell."""
     figure, (ax,) = blank(result, None)
     least = floor = 1.0
-    for color, (name, (scorer, label)) in zip(cycle(LINES), views.items(), strict=False):
+    for name, (scorer, label, color) in views.items():
         if (found := curve(result.scored, scorer, label)) is not None:
             measured = np.isfinite(found.improvement).all(0)
             _draw(ax, found.background[measured], found.improvement[:, measured], color, name)
             least = min(least, float(found.background[0]))
             floor = min([floor, *found.background[measured].tolist()])
     if floor > least:
-        ax.axvspan(least, floor, color=SHADE, lw=0, label=f"background known to less than {FLOOR:.0%}")
+        ax.axvspan(least, floor, color=SHADE, lw=0)
+        note = f"background error above {100 * FLOOR:g} %"
+        place: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "bottom", "transform": ax.get_xaxis_transform()}
+        box = {"facecolor": SHADE, "lw": 0, "pad": 1}
+        ax.text(math.sqrt(least * floor), 0.04, note, size="x-small", color="dimgrey", bbox=box, **place)
     ax.axhline(1, color="grey", ls="--", lw=1.2, label="no cut")
     ax.set(xscale="log", xlim=(least, 1), xlabel="background efficiency")
-    ax.set_ylabel(r"significance improvement $\epsilon_s/\sqrt{\epsilon_b}$")
-    ax.set_ylim(0, max(1.5, 1.45 * ax.dataLim.y1))
-    ax.legend(loc="upper right")
+    ax.set_ylabel(r"significance improvement $\epsilon_s\,/\,\epsilon_b^{1/2}$")
+    ax.set_ylim(0, 1.03 * max(1.2, ax.dataLim.y1) / (1 - legend_above(ax)))
     return figure
 
 

@@ -165,9 +165,13 @@ def match_columns(patterns: Sequence[str], columns: Sequence[str]) -> list[str]:
     Raises InputError for a pattern that matches nothing.
     """
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in columns):
+        if not any(_matches(name, pattern) for name in columns):
             raise InputError(f"column {pattern!r} is not there; {did_you_mean(pattern, columns)}")
-    return [name for name in columns if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    return [name for name in columns if any(_matches(name, pattern) for pattern in patterns)]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)  # jet_pt[0] names itself before it is a pattern
 
 
 def hash64(columns: Sequence[Shaped[np.ndarray, " event"]], seed: int = 0) -> UInt64[np.ndarray, " event"]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from hepanom.canvas import ANOMALY, BACKGROUND, blank, key, plain, style
+from hepanom.canvas import ANOMALY, BACKGROUND, LINES, VALIDATION, blank, key, legend_above, plain, style
 from hepanom.contracts import Epoch
-from hepanom.curves import roc_figure, sic_figure
+from hepanom.curves import View, roc_figure, sic_figure
 from hepanom.histograms import histogram
 from hepanom.result import Latent, Result
 
@@ -22,7 +23,8 @@ MOST_CATEGORIES = 8  # with figures: those with the most test events; the tables
 DECADES = 1.3  # from which on a positive loss is drawn on a logarithmic axis
 TAIL = 2e-3  # share of the latent codes on either side that the axes need not hold
 FEW = 300  # anomalies that are drawn one by one
-CELLS = 60
+CELLS = (25, 80)  # least and most on either axis
+MANY = 20  # events in a cell, from which on the colours are logarithmic
 
 
 def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
@@ -42,10 +44,10 @@ def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
             for label in labels:
                 found[key("score", scorer, label)] = histogram(result, scorer, label)
         if has_both_classes(result):
-            pooled = {scorer: (scorer, None) for scorer in scorers}
+            pooled = {scorer: (scorer, None, color) for scorer, color in zip(scorers, cycle(LINES), strict=False)}
             found |= {"roc": roc_figure(result, pooled), "sic": sic_figure(result, pooled)}
             for scorer in scorers if len(result.categories) > 1 else ():
-                views = {"all": (scorer, None), **{f"category {label}": (scorer, label) for label in labels}}
+                views = _categories(scorer, labels)
                 found[key("roc", scorer)] = roc_figure(result, views)
                 found[key("sic", scorer)] = sic_figure(result, views)
         for label in labels:
@@ -71,6 +73,18 @@ def best_epoch(history: Sequence[Epoch]) -> Epoch:
     return min(history, key=lambda record: (record.validation, record.epoch))
 
 
+def _categories(scorer: str, labels: Sequence[str]) -> dict[str, View]:
+    """Return what compares the categories: each in a colour of its own, all events in black."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    shades = [to_hex(shade) for shade in colormaps["viridis"](np.linspace(0.15, 0.8, len(labels)))]
+    views: dict[str, View] = {
+        f"category {label}": (scorer, label, color) for label, color in zip(labels, shades, strict=True)
+    }
+    return {"all": (scorer, None, "black"), **views}
+
+
 def _losses(result: Result, label: str) -> matplotlib.figure.Figure:
     """Draw training and validation loss of every replica, and its best epoch."""
     from matplotlib.ticker import MaxNLocator
@@ -85,7 +99,7 @@ def _losses(result: Result, label: str) -> matplotlib.figure.Figure:
             total = [sum(record.losses.values()) for record in history]
             ax.plot(epochs, total, color=BACKGROUND, alpha=faint, label=once("training"))
         validation = [record.validation for record in history]
-        ax.plot(epochs, validation, color="#e76300", alpha=faint, label=once("validation"))
+        ax.plot(epochs, validation, color=VALIDATION, alpha=faint, label=once("validation"))
         best = best_epoch(history)
         ax.plot([best.epoch], [best.validation], "*", color="black", ms=10, label=once("best epoch"))
     low, high = ax.dataLim.y0, ax.dataLim.y1
@@ -94,38 +108,41 @@ def _losses(result: Result, label: str) -> matplotlib.figure.Figure:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.margins(x=0.03, y=0.1)
     ax.set(xlabel="epoch", ylabel="loss per event")
-    ax.legend(title=f"{len(histories)} replicas" if len(histories) > 1 else None, loc="upper right")
+    ax.legend(title=f"{len(histories)} replicas" if len(histories) > 1 else None, loc="best")
     return figure
 
 
 def _plane(result: Result, latent: Latent, label: str) -> matplotlib.figure.Figure | None:
     """Draw the density of the background's latent codes and the anomalies on top; None without codes."""
-    from matplotlib.colors import LinearSegmentedColormap, LogNorm
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 
     here = (latent.category == result.categories.index(label)) & np.isfinite(latent.codes).all(1)
     if not here.any():
         return None
     figure, (ax,) = blank(result, label)
     codes, anomaly = latent.codes[here], latent.anomaly[here] == 1
-    edges = [_span(column) for column in codes.T]
     below = codes[~anomaly] if not anomaly.all() else codes
+    cells = int(np.clip(1.2 * np.sqrt(len(below)), *CELLS))
+    edges = [_span(column, cells) for column in codes.T]
     counts, _, _ = np.histogram2d(below[:, 0], below[:, 1], bins=edges)
     shades = LinearSegmentedColormap.from_list("background", ["#dcebf9", BACKGROUND, "#0d2c4d"])
-    mesh = ax.pcolormesh(*edges, np.ma.masked_equal(counts.T, 0), cmap=shades, norm=LogNorm(1, max(2, counts.max())))
+    norm = LogNorm(1, counts.max()) if counts.max() > MANY else Normalize(0, counts.max())
+    mesh = ax.pcolormesh(*edges, np.ma.masked_equal(counts.T, 0), cmap=shades, norm=norm)
     known = (latent.anomaly[here] >= 0).any()
     bar = figure.colorbar(mesh, ax=ax, pad=0.02)
     bar.set_label(f"{'background' if known else 'unlabelled'} events / cell")
+    low, high = edges[1][[0, -1]].tolist()
     if anomaly.any() and not anomaly.all():
         _anomalies(ax, codes[anomaly], edges)
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.06), borderaxespad=0)
-    ax.set(xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]], xlabel=plain(latent.axes[0]), ylabel=plain(latent.axes[1]))
+        high = low + (high - low) / (1 - legend_above(ax))
+    ax.set(xlim=edges[0][[0, -1]], ylim=(low, high), xlabel=plain(latent.axes[0]), ylabel=plain(latent.axes[1]))
     return figure
 
 
-def _span(values: Float[np.ndarray, " event"]) -> Float[np.ndarray, " edge"]:
+def _span(values: Float[np.ndarray, " event"], cells: int) -> Float[np.ndarray, " edge"]:
     low, high = np.quantile(values, (TAIL, 1 - TAIL)).tolist()
     margin = 0.08 * (high - low) or 0.5
-    return np.linspace(low - margin, high + margin, CELLS + 1)
+    return np.linspace(low - margin, high + margin, cells + 1)
 
 
 def _anomalies(

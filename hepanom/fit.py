@@ -14,7 +14,6 @@ import torch
 from hepanom import train
 from hepanom.contracts import Batch, Epoch, State
 from hepanom.detector import (
-    MEAN_RANK,
     CategoryModel,
     Detector,
     Member,

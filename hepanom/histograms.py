@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from hepanom.canvas import ANOMALY, BACKGROUND, DASHES, TRAINING, UNKNOWN, blank
+from hepanom.canvas import ANOMALY, BACKGROUND, DASHES, TRAINING, UNKNOWN, blank, legend_above
 from hepanom.result import Count, Result, Sample
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 TAIL = 1e-3  # share of the events on either side that the bins need not hold
+MANY = 20_000  # events, from which on there are more bins
 DECADES = 1.5  # from which on a positive score is drawn on a logarithmic axis
+FEW_DECADES = 2.5  # up to which its labels are 1, 2, 5
 
 
 def histogram(result: Result, scorer: str, label: str) -> matplotlib.figure.Figure:
@@ -35,8 +37,8 @@ def histogram(result: Result, scorer: str, label: str) -> matplotlib.figure.Figu
         np.array([entry.threshold.cut for entry in counts]),
         logarithmic=not is_rank(result, scorer),
     )
-    background, anomalies, unknown = (_filled(result.test, scorer, index, kind, edges) for kind in (0, 1, -1))
-    train = _filled(result.train, scorer, index, 0, edges)
+    background, anomalies, unknown = (filled(result.test, scorer, index, kind, edges) for kind in (0, 1, -1))
+    train = filled(result.train, scorer, index, 0, edges)
     reference = background if _total(background) > 0 else unknown
     if _total(train) > 0 and _total(reference) > 0:
         train *= _total(reference) / _total(train)
@@ -52,16 +54,20 @@ def histogram(result: Result, scorer: str, label: str) -> matplotlib.figure.Figu
         mplhep.histplot(unknown, color=UNKNOWN, marker="s", mfc="none", label="unlabelled, test", **dots)
     if train.counts().any():
         mplhep.histplot(train, color=TRAINING, label="background, training (scaled)", **dots)
+    lines = []
     for entry, dash in zip(counts, cycle(DASHES), strict=False):
         note = " (undetermined)" if entry.threshold.undetermined else ""
-        ax.axvline(entry.threshold.cut, color="black", ls=dash, lw=1.3, label=spelled(entry) + note)
+        lines.append(ax.axvline(entry.threshold.cut, color="black", ls=dash, lw=1.3, label=spelled(entry) + note))
         ratio.axvline(entry.threshold.cut, color="black", ls=dash, lw=1.3)
 
-    _leave_room(ax, [background, anomalies, unknown, train])
+    share = legend_above(ax)
+    _leave_room(ax, [background, anomalies, unknown, train], share)
+    for drawn in lines:
+        drawn.set_ydata([0, 1 - share])
     _draw_ratio(ratio, train, reference)
     if _is_logarithmic(edges):
-        ax.set_xscale("log")
-    ax.set(xlabel=None, ylabel="weight / bin" if _is_weighted(result) else "events / bin", xlim=(edges[0], edges[-1]))
+        _scale_decades(ratio, edges)
+    ax.set(xlabel=None, ylabel=_count_label(result), xlim=(edges[0], edges[-1]))
     ratio.set_xlabel(f"{scorer}: mean background rank" if is_rank(result, scorer) else f"{scorer} score")
     return figure
 
@@ -80,7 +86,7 @@ def binning(
     reach = 0.5 * (high - low)
     near = cuts[(cuts > low - reach) & (cuts < high + reach)]
     low, high = float(np.min(near, initial=low)), float(np.max(near, initial=high))
-    bins = 50 if len(values) > 2000 else 25
+    bins = 50 if len(values) > MANY else 30
     if logarithmic and low > 0 and values.min() > 0 and np.log10(high / low) > DECADES:
         margin = (high / low) ** 0.02
         return np.geomspace(low / margin, high * margin, bins + 1)
@@ -99,35 +105,32 @@ def is_rank(result: Result, scorer: str) -> bool:
     return len(result.scored.scores[scorer]) > 1
 
 
-def _is_weighted(result: Result) -> bool:
-    return bool((result.test.weight != 1).any())
+def _count_label(result: Result) -> str:
+    return "weighted events / bin" if (result.test.weight != 1).any() else "events / bin"
 
 
-def _filled(sample: Sample, scorer: str, category: int, kind: int, edges: Float[np.ndarray, " edge"]) -> hist.Hist[Any]:
+def filled(sample: Sample, scorer: str, category: int, kind: int, edges: Float[np.ndarray, " edge"]) -> hist.Hist[Any]:
     """Return the weighted histogram of one kind of events; what lies outside goes into the first and last bin."""
     import hist
 
     rows = (sample.category == category) & (sample.anomaly == kind) & np.isfinite(sample.scores[scorer])
-    filled = hist.Hist(hist.axis.Variable(edges, underflow=False, overflow=False), storage=hist.storage.Weight())
+    empty = hist.Hist(hist.axis.Variable(edges, underflow=False, overflow=False), storage=hist.storage.Weight())
     inside = np.clip(sample.scores[scorer][rows], edges[0], np.nextafter(edges[-1], -np.inf))
-    return filled.fill(inside, weight=sample.weight[rows])
+    return empty.fill(inside, weight=sample.weight[rows])
 
 
 def _total(filled: hist.Hist[Any]) -> float:
     return float(filled.values().sum())
 
 
-def _leave_room(ax: matplotlib.axes.Axes, filled: Sequence[hist.Hist[Any]]) -> None:
-    """Scale the vertical axis so that the legend stands above the data."""
+def _leave_room(ax: matplotlib.axes.Axes, filled: Sequence[hist.Hist[Any]], share: float) -> None:
+    """Scale the vertical axis so that the upper ``share`` of it stays free of data."""
     heights = np.concatenate([entry.values() for entry in filled])
     positive = heights[heights > 0]
-    rows = -(-len(ax.get_legend_handles_labels()[0]) // 2)
     if len(positive):
         low, high = max(float(positive.min()) / 3, float(positive.max()) * 1e-7), float(positive.max())
-        share = 0.07 + 0.075 * rows
         ax.set_yscale("log")
         ax.set_ylim(low, high * (high / low) ** (share / (1 - share)))
-    ax.legend(ncols=2, loc="upper left", mode="expand")
 
 
 def _draw_ratio(ax: matplotlib.axes.Axes, train: hist.Hist[Any], test: hist.Hist[Any]) -> None:
@@ -139,6 +142,17 @@ def _draw_ratio(ax: matplotlib.axes.Axes, train: hist.Hist[Any], test: hist.Hist
     ax.errorbar(train.axes[0].centers[known], value, error, fmt="o", ms=4, color=TRAINING, elinewidth=1)
     ax.set(ylim=(0.4, 1.6), ylabel="train / test")
     ax.yaxis.label.set_fontsize("small")
+
+
+def _scale_decades(ax: matplotlib.axes.Axes, edges: Float[np.ndarray, " edge"]) -> None:
+    """Make the horizontal axis logarithmic, with more labels than powers of ten where there are few of those."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax.set_xscale("log")
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    if np.log10(edges[-1] / edges[0]) < FEW_DECADES:
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _is_logarithmic(edges: Float[np.ndarray, " edge"]) -> bool:

@@ -8,7 +8,7 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -105,7 +105,7 @@ def registry(folder: str | Path | None = None) -> Registry:
 
 def _installed() -> Iterator[tuple[ModuleType, str, str]]:
     for entry in sorted(entry_points(group="hepanom"), key=lambda entry: entry.name):
-        package, version = _owner(entry)
+        package, version = (entry.dist.name, entry.dist.version) if entry.dist else (entry.value, "unknown")
         try:
             module = entry.load()
         except Exception as error:
@@ -113,10 +113,6 @@ def _installed() -> Iterator[tuple[ModuleType, str, str]]:
                 f"plugin package {package} {version} fails to import: {error!r}; mend or uninstall it"
             ) from error
         yield module, package, version
-
-
-def _owner(entry: EntryPoint) -> tuple[str, str]:
-    return (entry.dist.name, entry.dist.version) if entry.dist else (entry.value, "unknown")
 
 
 def _local(folder: str | Path | None) -> Iterator[tuple[ModuleType, str, str]]:

@@ -11,16 +11,20 @@ from rich.live import Live
 from rich.text import Text
 
 from hepanom.contracts import Epoch
-from hepanom.document import Document
+from hepanom.recipe import Recipe
 from hepanom.run import Silent, Watcher
 
 
 class Terminal(Watcher):
     """One line that says what the run is doing, with losses and events per second."""
 
-    def __init__(self, live: Live, epochs: int, trainings: str) -> None:
-        self.live, self.epochs, self.trainings = live, epochs, trainings
+    def __init__(self, live: Live) -> None:
+        self.live = live
         self.began, self.text = time.monotonic(), ""
+
+    def begin(self, recipe: Recipe) -> None:
+        """Remember how much there is to do."""
+        self.train = recipe.train
 
     def stage(self, text: str) -> None:
         """Show what begins now; what was there before stays with the time that it took."""
@@ -35,11 +39,13 @@ class Terminal(Watcher):
 
     def epoch(self, category: str, replica: int, record: Epoch) -> None:
         """Show where the training stands."""
-        who = f"{self.trainings} {category}, replica {replica + 1}: " if self.trainings else ""
+        who = [f"{self.train.per} {category}"] if self.train.per else []
+        who += [f"replica {replica + 1}/{self.train.replicas}"] if self.train.replicas > 1 else []
         losses = ", ".join(f"{term} {value:.4g}" for term, value in record.losses.items())
         self.live.update(
             Text(
-                f"{self.text} {who}epoch {record.epoch}/{self.epochs}, {losses}, validation {record.validation:.4g}"
+                f"{' '.join([self.text, *who])}: epoch {record.epoch}/{self.train.epochs}, {losses}, "
+                f"validation {record.validation:.4g}"
                 f"{' (best)' if record.best else ''}, {record.events_per_second:,.0f} events/s"
             )
         )
@@ -50,14 +56,12 @@ class Terminal(Watcher):
 
 
 @contextmanager
-def progress(quiet: bool, document: Document) -> Iterator[Watcher]:
+def progress(quiet: bool) -> Iterator[Watcher]:
     """Yield a watcher that shows a run's progress on stderr, or one that shows nothing."""
     if quiet:
         yield Silent()
         return
-    train = document.plain.get("train", {})
-    train = train if isinstance(train, dict) else {}
     with Live(console=Console(stderr=True), refresh_per_second=8, transient=True) as live:
-        terminal = Terminal(live, train.get("epochs", 100), train.get("per") or "")
+        terminal = Terminal(live)
         yield terminal
         terminal.stage("")

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from hepanom import address, facts, output, plugins, provenance, report, storage, track, train, workspace
 from hepanom.assess import assess
@@ -16,12 +16,17 @@ from hepanom.document import Document
 from hepanom.errors import InputError
 from hepanom.fit import Watch, fit
 from hepanom.plugins import Parts
+from hepanom.recipe import Recipe
 from hepanom.result import Result
 from hepanom.stream import read_shares
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Someone who looks on while a run goes on; this one does nothing."""
+
+    def begin(self, recipe: Recipe) -> None:
+        """Hear that the recipe is sound and the run begins."""
 
     def stage(self, text: str) -> None:
         """Hear what begins now."""
@@ -66,6 +71,7 @@ def run(
     """
     watcher = watcher or Silent()
     parts = plugins.build(document)
+    watcher.begin(parts.recipe)
     options = parts.recipe.train
     device = str(train.resolve_device(options.device))
     files = [part.file for part in parts.reader.parts()]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,13 +20,14 @@ if TYPE_CHECKING:
     from hepanom.plugins import Parts, Registry
     from hepanom.run import Outcome
 
-AT_ONCE = 40  # rows of numbers that a terminal shows
+AT_ONCE = 40  # rows of thresholds that a terminal shows
+WIDTH = 160  # of tables that go into a file
 Plain = dict[str, Any]
 
 
 def text_of(*pieces: Any) -> str:
     """Return tables and lines as text, as wide as the terminal."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     with console.capture() as capture:
         for piece in pieces:
             console.print(piece, soft_wrap=isinstance(piece, Text))
@@ -65,39 +68,46 @@ def outcome(found: Outcome) -> Plain:
 def outcome_text(plain: Plain) -> str:
     """Return the numbers and thresholds of a run as tables, and where everything is."""
     return text_of(
-        _numbers(plain["metrics"]),
+        *_numbers(plain["metrics"]),
         _thresholds(plain["thresholds"]),
-        f"detector  {escape(plain['detector'])}",
-        f"report    {escape(plain['report'])}",
-        f"run       {plain['run_id']}",
+        _facts({key: str(plain[key]) for key in ("detector", "report", "run_id")}),
     )
 
 
-def _numbers(metrics: Mapping[str, Mapping[str, float | None]]) -> Table:
-    """Tabulate weighted numbers of all categories; the others stand in the report."""
-    shown = {
-        name: number for name, number in metrics.items() if "/unweighted/" not in name and "/category_" not in name
-    }
-    table = Table(title="test share, weighted (68 % bootstrap interval)", title_justify="left")
-    table.add_column("number")
-    table.add_column("value", justify="right")
-    table.add_column("interval", justify="right")
-    spread = any(number["spread"] is not None for number in metrics.values())
-    if spread:
-        table.add_column("spread over replicas", justify="right")
-    for name, number in list(shown.items())[:AT_ONCE]:
-        row = [name, f"{number['value']:.4g}", f"{number['low']:.4g} to {number['high']:.4g}"]
-        table.add_row(*row, *([f"{number['spread']:.2g}"] if spread and number["spread"] is not None else []))
-    if len(metrics) > len(shown) or len(shown) > AT_ONCE:
-        table.caption = f"{len(metrics) - min(len(shown), AT_ONCE)} more (per category, unweighted) in the report"
+def _numbers(metrics: Mapping[str, Mapping[str, float | None]]) -> list[Table]:
+    """Tabulate the weighted numbers of all categories: curves by scorer, then what every threshold gives."""
+    curves: dict[str, dict[str, str]] = {}
+    cuts: dict[tuple[str, str], dict[str, str]] = {}
+    for name, number in metrics.items():
+        scorer, *path, metric = name.split("/")
+        if not path:
+            curves.setdefault(metric, {})[scorer] = _interval(number)
+        elif len(path) == 1 and path[0] != "unweighted" and not path[0].startswith("category_"):
+            cuts.setdefault((scorer, path[0]), {})[metric] = f"{number['value']:.3g}"
+    return [
+        _pivot("test share, weighted", ("number",), {(metric,): row for metric, row in curves.items()}),
+        _pivot("at the thresholds, weighted", ("scorer", "rule"), cuts),
+    ]
+
+
+def _interval(number: Mapping[str, float | None]) -> str:
+    spread = "" if number["spread"] is None else f" spread {number['spread']:.2g}"
+    return f"{number['value']:.3g} ({number['low']:.3g} to {number['high']:.3g}){spread}"
+
+
+def _pivot(title: str, keys: tuple[str, ...], rows: Mapping[tuple[str, ...], Mapping[str, str]]) -> Table:
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    table = Table(*keys, *columns, title=title, title_justify="left", box=SIMPLE_HEAD)
+    for key, row in rows.items():
+        table.add_row(*map(escape, key), *(row.get(column, "") for column in columns))
     return table
 
 
 def _thresholds(thresholds: list[Plain]) -> Table:
-    table = Table(title="thresholds from held-out background (flagged: score > cut)", title_justify="left")
+    table = Table(title="thresholds on held-out background", title_justify="left", box=SIMPLE_HEAD)
     for heading in ("scorer", "category", "rule"):
         table.add_column(heading)
-    for heading in ("cut", "background efficiency", "flagged", "weight seen", "weight expected"):
+    for heading in ("cut", "background efficiency", "flagged", "weight seen", "expected"):
         table.add_column(heading, justify="right")
     for entry in thresholds[:AT_ONCE]:
         efficiency = f"{entry['background_efficiency']:.3g} ({entry['low']:.3g} to {entry['high']:.3g})"

@@ -19,7 +19,10 @@ FILES = sorted(path for folder in ("hepanom", "plugins") for path in (ROOT / fol
 LAYERS = (
     {"errors", "events", "metrics", "files", "document", "provenance", "address"},
     {"evaluate", "bootstrap", "thresholds", "recipe", "contracts"},
-    {"result", "facts"},
+    {"result"},
+    {"facts", "canvas"},
+    {"curves", "histograms"},
+    {"figures", "tables"},
     {"report", "track", "stream", "hookspecs", "workspace"},
     {"plugins", "train"},
     {"detector"},
@@ -28,7 +31,7 @@ LAYERS = (
     {"search"},
     {"show", "progress"},
     {"cli"},
-    {"__init__"},
+    {"__init__", "__main__"},
 )
 # The few neighbours that may know each other, in one direction.
 BESIDE = {
@@ -40,7 +43,6 @@ BESIDE = {
     ("evaluate", "bootstrap"),
     ("evaluate", "thresholds"),
     ("recipe", "thresholds"),
-    ("facts", "result"),
     ("storage", "fit"),
 }
 PLUGINS_MAY_IMPORT = {"events", "contracts", "hookspecs", "errors"}

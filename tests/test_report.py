@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from jaxtyping import Float, Int
 
+from hepanom import curves, histograms, report, tables
 from hepanom.contracts import Epoch
 from hepanom.evaluate import METRICS, Number, Scored, evaluate
 from hepanom.events import Input, Schema
-from hepanom.figures import figures
 from hepanom.result import Count, Latent, Result, Sample, Strange
 from hepanom.thresholds import Threshold, rule_name, threshold
 
@@ -41,7 +47,10 @@ def decided(
         return {scorer: rows[0] for scorer, rows in scores.items()}
     return {
         scorer: np.mean(
-            [np.searchsorted(np.sort(known), row) / len(known) for known, row in zip(held_out[scorer], rows, strict=True)],
+            [
+                np.searchsorted(np.sort(known), row) / len(known)
+                for known, row in zip(held_out[scorer], rows, strict=True)
+            ],
             axis=0,
         )
         for scorer, rows in scores.items()
@@ -140,3 +149,248 @@ def make_result(*, labels: bool = True, replicas: int = 2, events: int = EVENTS)
             for scorer in scores
         },
     )
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    return make_result()
+
+
+@pytest.fixture(scope="module")
+def unlabelled() -> Result:
+    return make_result(labels=False, replicas=1, events=1000)
+
+
+@pytest.fixture(scope="module")
+def folder(result: Result, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    assert report.write(result, folder) == folder / "report.html"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> str:
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def words(page: str) -> str:
+    """Return the page as a reader sees it: without marks, images and style, one blank between words."""
+    body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
+
+
+FIGURES = [
+    "loss_0",
+    "loss_2_script_alert_1___script_",
+    "score_reconstruction_0",
+    "score_reconstruction_2_script_alert_1___script_",
+    "score_elbo_0",
+    "score_elbo_2_script_alert_1___script_",
+    "roc",
+    "sic",
+    "roc_reconstruction",
+    "sic_reconstruction",
+    "roc_elbo",
+    "sic_elbo",
+    "latent_0",
+    "latent_2_script_alert_1___script_",
+]
+
+
+def test_every_figure_is_in_the_folder_and_in_the_page(folder: Path, page: str) -> None:
+    files = {path.stem: path.read_bytes() for path in (folder / "figures").iterdir()}
+    assert sorted(files) == sorted(FIGURES)
+    inside = re.findall(r'src="data:image/png;base64,([^"]*)" alt="(\w+):', page)
+    assert [name for _, name in inside] == FIGURES
+    for data, name in inside:
+        assert base64.b64decode(data) == files[name]
+
+
+def test_the_page_needs_nothing_beside_it(page: str) -> None:
+    assert len(page) < 5_000_000
+    assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?(?!data:|#)[a-z/]""", page)
+    assert "<script" not in page
+    assert "@import" not in page
+
+
+def test_names_from_the_user_are_escaped(page: str, words: str) -> None:
+    assert "<script>alert" not in page
+    assert "higgsml-vae <script>alert(1)</script>" in words
+    assert "/data/<script>.csv.gz" in words
+    assert "category 2<script>alert(1)</script>" in words
+
+
+def test_the_page_holds_every_number_with_its_uncertainty(result: Result, words: str) -> None:
+    for name, number in result.numbers.items():
+        shown = tables.cell(number)
+        text = f"{shown.value} +{shown.up} \N{MINUS SIGN}{shown.down}" if shown.up else shown.value
+        assert text in words, name
+        assert f"spread {shown.spread}" in words, name
+
+
+def test_every_number_stands_in_the_row_and_column_that_its_name_says(result: Result) -> None:
+    groups = tables.grouped(result.numbers)
+    curves = tables.curve_table(groups, "elbo", CATEGORIES)
+    assert curves.columns[0] == ("all events", "weighted")
+    assert curves.columns[3] == ("category 0", "unweighted")
+    first = curves.rows[0]
+    assert first.names == ("AUC",)
+    assert first.cells[0] == tables.cell(result.numbers["elbo/auc"])
+    assert first.cells[3] == tables.cell(result.numbers["elbo/unweighted/category_0/auc"])
+    everything, zero, _ = tables.decision_tables(groups, "elbo", result)
+    assert [head for (head,) in everything.columns] == ["AMS", "accuracy", "precision", "recall", "F1", "MCC"]
+    assert [row.names for row in everything.rows[:2]] == [("quantile 0.4", "weighted"), ("quantile 0.4", "unweighted")]
+    assert everything.rows[0].cells[0] == tables.cell(result.numbers["elbo/quantile_0.4/ams"])
+    assert everything.rows[1].cells[0] is None  # an AMS of plain counts means nothing
+    assert zero.title == "category 0"
+    assert zero.rows[3].cells[5] == tables.cell(result.numbers["elbo/unweighted/category_0/median/mcc"])
+
+
+def test_the_page_says_what_ran(words: str) -> None:
+    for text in (
+        "created 2026-01-31T12:00:00+00:00",
+        "packages hepanom 0.1.0, torch 2.13.0",
+        "git 0123456789abcdef0123456789abcdef01234567-dirty",
+        "device cpu",
+        "threads 1",
+        "1,234,567 " + "ab" * 32,
+        "train 9,876 12,346 2,345 47.5",
+        "4,321 events belong to no share",
+        "0 missing DER_deltaeta_jet_jet",
+        "name: higgsml-vae",
+    ):
+        assert text in words
+
+
+def test_the_page_tells_thresholds_with_expected_and_seen(result: Result, words: str) -> None:
+    for count in result.thresholds:
+        assert f"{count.threshold.cut:.5g}" in words
+        assert f"{count.flagged:,} of {count.events:,} {report.short(count.seen)}" in words
+        expected = tables.cell(Number(count.expected, count.low, count.high, None))
+        assert f"{expected.value} +{expected.up} \N{MINUS SIGN}{expected.down}" in words
+    undetermined = sum(count.threshold.undetermined for count in result.thresholds)
+    assert undetermined == 4
+    assert words.count(" undetermined ") == undetermined + 1  # once in the text above the table
+
+
+def test_the_page_tells_why_events_are_strange(words: str) -> None:
+    assert "DER_mass_MMC = 987.7 GeV (62 %), PRI_tau_pt = missing (21 %)" in words
+    assert re.search(r"10 100009 <script>alert\(1\)</script> 2<script>alert\(1\)</script> s 1\.5 ", words)
+
+
+def test_the_best_epoch_is_that_of_the_smallest_validation_loss(result: Result, words: str) -> None:
+    for (label, replica), history in result.histories.items():
+        best = min(history, key=lambda record: record.validation)
+        assert f"{label} {replica} 40 {best.epoch} {best.validation:.5g} 200,000" in words
+
+
+def test_without_labels_the_page_says_what_is_left_out(unlabelled: Result, tmp_path: Path) -> None:
+    page = report.write(unlabelled, tmp_path).read_text(encoding="utf-8")
+    assert "There are no curves: no test event is known to be an anomaly." in page
+    assert "Efficiencies, curves and confusions are left out" in page
+    names = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert {name.partition("_")[0] for name in names} == {"loss", "score", "latent"}
+
+
+def test_a_bare_result_still_makes_a_page(unlabelled: Result, tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "old.png").touch()
+    bare = replace(
+        unlabelled,
+        provenance={},
+        categories=("all",),
+        histories={},
+        latent=None,
+        strangest={},
+        thresholds=[],
+        dropped={},
+        train=replace(unlabelled.train, category=np.zeros_like(unlabelled.train.category)),
+        test=replace(
+            unlabelled.test,
+            category=np.zeros_like(unlabelled.test.category),
+            anomaly=np.full_like(unlabelled.test.anomaly, -1),
+        ),
+        scored=replace(unlabelled.scored, anomaly=np.full_like(unlabelled.scored.anomaly, -1)),
+    )
+    page = report.write(bare, tmp_path).read_text(encoding="utf-8")
+    for sentence in ("no test event has a known label", "no latent code", "no thresholds", "without epochs"):
+        assert sentence in page
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"score_reconstruction_all", "score_elbo_all"}
+
+
+def test_figures_leave_nothing_behind_in_pyplot(unlabelled: Result) -> None:
+    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+
+    before = dict(mpl.rcParams)
+    report.figures(unlabelled)
+    assert plt.get_fignums() == []
+    assert dict(mpl.rcParams) == before
+
+
+def test_a_full_page_leaves_figures_to_the_folder(
+    unlabelled: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "PAGE_LIMIT", 60_000)
+    page = report.write(unlabelled, tmp_path).read_text(encoding="utf-8")
+    assert page.count("data:image/png") == 1
+    assert "is in the folder beside this page, as figures/score_elbo_0.png" in page
+
+
+def test_a_histogram_holds_every_event_and_its_weight(result: Result) -> None:
+    filled = histograms.filled(result.test, "reconstruction", 0, 0, np.linspace(0.4, 0.6, 11))
+    rows = (result.test.category == 0) & (result.test.anomaly == 0)
+    assert filled.values().sum() == pytest.approx(result.test.weight[rows].sum())
+
+
+@given(
+    values=arrays(np.float64, st.integers(0, 50), elements=st.floats(-1e30, 1e30)),
+    cuts=arrays(np.float64, st.integers(0, 3), elements=st.floats(-1e30, 1e30)),
+    logarithmic=st.booleans(),
+)
+def test_bins_rise_whatever_the_scores(
+    values: Float[np.ndarray, " event"], cuts: Float[np.ndarray, " cut"], logarithmic: bool
+) -> None:
+    edges = histograms.binning(values, cuts, logarithmic=logarithmic)
+    assert np.isfinite(edges).all()
+    assert (np.diff(edges) > 0).all()
+
+
+def test_scores_over_decades_get_logarithmic_bins_but_ranks_do_not() -> None:
+    values, none = np.geomspace(1e-3, 1e3, 1000), np.zeros(0)
+    ratio = np.diff(np.log(histograms.binning(values, none)))
+    assert ratio == pytest.approx(np.full(len(ratio), ratio[0]))
+    width = np.diff(histograms.binning(values, none, logarithmic=False))
+    assert width == pytest.approx(np.full(len(width), width[0]))
+
+
+def test_a_cut_beside_the_scores_is_on_the_axis_and_one_far_away_is_not() -> None:
+    values = np.linspace(0.0, 1.0, 1000)
+    assert histograms.binning(values, np.array([1.3]))[-1] > 1.3
+    assert histograms.binning(values, np.array([99.0]))[-1] < 1.3
+
+
+def test_the_drawn_curve_is_the_quoted_signal_efficiency(result: Result) -> None:
+    for label, name in ((None, "elbo"), ("0", "elbo/category_0")):
+        curve = curves.curve(result.scored, "elbo", label)
+        assert curve is not None
+        drawn = np.interp(0.1, curve.background, curve.signal.mean(0))
+        assert drawn == pytest.approx(result.numbers[f"{name}/signal_efficiency_0.1"].value, abs=0.01)
+        assert np.nanmax(curve.improvement.mean(0)) == pytest.approx(result.numbers[f"{name}/max_sic"].value, rel=0.1)
+        assert np.isnan(curve.improvement[:, 0]).all()  # at one background event nothing is known
+
+
+@pytest.mark.parametrize(
+    ("number", "cell"),
+    [
+        (Number(0.84321, 0.83911, 0.8471, 0.0123), tables.Cell("0.8432", "0.0039", "0.0041", "0.012")),
+        (Number(12345.6, 12000.0, 12700.0, None), tables.Cell("12,350", "350", "350")),
+        (Number(1.5, 1.5, 1.5, None), tables.Cell("1.500")),
+        (Number(0.0, 0.0, 0.0, 0.0), tables.Cell("0.000", spread="0.000")),
+        (Number(-0.0234, -0.03, -0.0234, None), tables.Cell("\N{MINUS SIGN}0.0234", "0.0000", "0.0066")),
+        (Number(100.0, 50.0, float("inf"), None), tables.Cell("100.000", "∞", "50.000")),
+    ],
+)
+def test_numbers_are_rounded_to_their_uncertainty(number: Number, cell: tables.Cell) -> None:
+    assert tables.cell(number) == cell

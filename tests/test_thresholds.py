@@ -177,10 +177,10 @@ def test_interval_covers_as_often_as_it_says(events, rule, setting):
 @pytest.mark.parametrize("weights", ["spread", "falling"])
 @pytest.mark.parametrize(
     ("events", "rule", "setting"),
-    [(205, "background_efficiency", 0.01), (2000, "background_efficiency", 0.01), (500, "quantile", 0.4)],
+    [(205, "background_efficiency", 0.01), (500, "quantile", 0.4)],
 )
 def test_weighted_interval_does_not_cover_less_than_it_says(events, rule, setting, weights):
-    assert coverage(1000, events, rule, setting, weights) > 0.66
+    assert coverage(2000, events, rule, setting, weights) > 0.66
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_background_that_gives_no_cut_is_refused_with_a_remedy(score, weight, wo
     with pytest.raises(InputError) as refusal:
         make("median", None, np.array(score), np.array(weight, np.float64))
     assert all(word in str(refusal.value) for word in words), refusal.value
-    with pytest.raises(InputError, match="^thresholds: "):
+    with pytest.raises(InputError, match=r"^thresholds: "):
         cut("median", None, np.array(score), np.array(weight, np.float64))
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -17,12 +17,11 @@ from pydantic import Field
 from hepanom.contracts import Part, Reader
 from hepanom.errors import InputError, did_you_mean
 from hepanom.events import Events, Input, Schema, hash64, match_columns
-from hepanom_plugins.readers.delimited import Table, Types, guess_types, read_header, read_rows
+from hepanom_plugins.readers.delimited import Table, Type, guess_types, read_header, read_rows
 from hepanom_plugins.readers.files import blame_the_file_first, match_files
 
 log = logging.getLogger(__name__)
 
-TYPES: Types = {"int": pl.Int64, "float": pl.Float64, "str": pl.String}
 TILE = 2048  # rows transposed at a time: they stay in the cache
 BESIDE = {"id", "keep", "category"}  # a column may have several of these roles, but no other twice
 
@@ -78,7 +77,7 @@ class Csv(Reader):
 
     def parts(self) -> Sequence[Part]:
         """List the files: each is one part, of its size in bytes."""
-        return [Part(file, 0, os.path.getsize(file)) for file in match_files(self.path)]
+        return [Part(file, 0, Path(file).stat().st_size) for file in match_files(self.path)]
 
     def read(self, part: Part) -> Iterator[Events]:
         """Yield a file's events block by block.
@@ -128,17 +127,17 @@ class Csv(Reader):
 
     def _table(self, file: str) -> Table:
         """Return names and types of a file's columns, after a check of the options against its header."""
-        names = read_header(file, self.separator)
-        try:
-            self._check(names)
-        except InputError as error:
-            raise InputError(f"{file}:1: {error}") from error
-        types: Types = dict.fromkeys((*self._features(names), *self.targets), pl.Float32)
-        types |= {column: pl.Float64 for role, column in self._roles() if role == "weight"}
-        types |= {column: pl.String for role, column in self._roles() if role == "label"}
-        table = Table(file, names, types, self.separator)
-        told = {column: TYPES[kind] for column, kind in self.types.items()}
-        return replace(table, types=types | guess_types(table, self._beside()) | told)
+        with blame_the_file_first(file):
+            names = read_header(file, self.separator)
+            try:
+                self._check(names)
+            except InputError as error:
+                raise InputError(f"{file}:1: {error}") from error
+            types: dict[str, Type] = dict.fromkeys((*self._features(names), *self.targets), "float32")
+            types |= {column: "float" for role, column in self._roles() if role == "weight"}
+            types |= {column: "str" for role, column in self._roles() if role == "label"}
+            table = Table(file, names, types, self.separator)
+            return replace(table, types=types | guess_types(table, self._beside()) | self.types)
 
     def _check(self, names: Sequence[str]) -> None:
         """Raise InputError for options that contradict each other or name what is not in the header."""
@@ -149,8 +148,14 @@ class Csv(Reader):
             other = used.setdefault(column, role)
             if other != role and not {other, role} <= BESIDE:
                 raise InputError(f"column {column!r} cannot be both in `{other}` and in `{role}`")
-        match_columns(list(self.units), self._features(names))
-        match_columns(list(self.types), self._beside())
+        for option, patterns, columns in (
+            ("units", self.units, self._features(names)),
+            ("types", self.types, self._beside()),
+        ):
+            try:
+                match_columns(list(patterns), columns)
+            except InputError as error:
+                raise InputError(f"{option}: {error}") from error
         class_of = [(value, name) for name, values in self.classes.items() for value in values]
         if self.label is not None and not class_of:
             raise InputError(f"label {self.label!r} needs `classes`: class name -> its values in that column")
@@ -191,14 +196,14 @@ class Csv(Reader):
         return numbers
 
     def _weights(self, column: pl.Series, table: Table, line: int) -> Float64[np.ndarray, " event"]:
-        weights = column.to_numpy(writable=True)
+        weights: Float64[np.ndarray, " event"] = column.to_numpy(writable=True)
         bad = ~np.isfinite(weights) | np.isin(weights, self.missing)
         _refuse(bad, column, table, line, "is no weight; give the event a finite one or leave it out")
         return weights
 
     def _labels(self, column: pl.Series, table: Table, line: int) -> Int64[np.ndarray, " event"]:
         texts, codes = _encode(column)
-        labels = np.array([self._class(text) for text in texts], np.int64)[codes]
+        labels: Int64[np.ndarray, " event"] = np.array([self._class(text) for text in texts], np.int64)[codes]
         known = "; ".join(f"{name}: {', '.join(map(repr, values))}" for name, values in self.classes.items())
         _refuse(labels < 0, column, table, line, f"is in none of the classes ({known})")
         return labels
@@ -222,8 +227,10 @@ def _carried(column: pl.Series, unique: bool, table: Table, line: int) -> Shaped
         _refuse(column.is_null().to_numpy(), column, table, line, remedy)
     if column.dtype == pl.String:
         texts, codes = _encode(column)
-        return np.array(texts)[codes]
-    return column.to_numpy(writable=True)
+        values: Shaped[np.ndarray, " event"] = np.array(texts)[codes]
+    else:
+        values = column.to_numpy(writable=True)
+    return values
 
 
 def _encode(column: pl.Series) -> tuple[list[str], Int[np.ndarray, " event"]]:
@@ -243,4 +250,4 @@ def _refuse(bad: Bool[np.ndarray, " event"], column: pl.Series, table: Table, li
 
 def _base(file: str) -> str:
     """Return what names a file wherever it lies, compressed or not."""
-    return os.path.basename(file).removesuffix(".gz")
+    return Path(file).name.removesuffix(".gz")

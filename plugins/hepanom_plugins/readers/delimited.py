@@ -5,28 +5,29 @@ from __future__ import annotations
 import csv
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
+from typing import Literal
 
 import numpy as np
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
 from hepanom.errors import InputError
-from hepanom_plugins.readers.files import open_text
+from hepanom_plugins.readers.files import blame_the_file_first, open_text
 
-Types = dict[str, type[pl.DataType]]
+Type = Literal["float32", "float", "int", "str"]
 
 BLOCK = 8 << 20  # bytes of decompressed text parsed at a time
 SAMPLE = 1000  # rows that tell a column's type
 LONGEST = 1 << 20  # bytes of a header beyond which a file is no table
 NUMBER = "a number; where a value is missing, leave the field empty or write nan"
+POLARS = {"float32": pl.Float32, "float": pl.Float64, "int": pl.Int64, "str": pl.String}
 EXPECTED = {
-    pl.Float32: NUMBER,
-    pl.Float64: NUMBER,
-    pl.Int64: "an integer, as the first rows are; say in the option `types` whether it is float or str",
+    "float32": NUMBER,
+    "float": NUMBER,
+    "int": "an integer, as the first rows are; say in the option `types` whether it is float or str",
 }
 KINDS = {
     b"root": "a ROOT file",
@@ -45,23 +46,23 @@ class Table:
 
     file: str
     names: tuple[str, ...]
-    types: Types
+    types: Mapping[str, Type]
     separator: str
 
     def at(self, file: str) -> Table:
         """Return the same table in another file. Raises InputError where its header differs."""
-        names = read_header(file, self.separator)
-        for column, (here, there) in enumerate(zip_longest(names, self.names), 1):
-            if here != there:
-                found, wanted = ("nothing" if name is None else repr(name) for name in (here, there))
-                raise InputError(
-                    f"{file}:1: column {column} is {found}, in {self.file} it is {wanted}; make them equal"
-                )
+        with blame_the_file_first(file):
+            names = read_header(file, self.separator)
+            for column, (here, there) in enumerate(zip_longest(names, self.names), 1):
+                if here != there:
+                    found, wanted = ("nothing" if name is None else repr(name) for name in (here, there))
+                    other = f"in {self.file} it is {wanted}"
+                    raise InputError(f"{file}:1: column {column} is {found}, {other}; make the headers equal")
         return replace(self, file=file)
 
     def scan(self, text: bytes) -> pl.DataFrame:
         """Parse whole lines as polars does, which is silent about rows that are too short or too long."""
-        schema = {name: self.types.get(name, pl.String) for name in self.names}
+        schema = {name: POLARS[self.types.get(name, "str")] for name in self.names}
         rows = pl.scan_csv(text, has_header=False, schema=schema, separator=self.separator)
         return rows.select(*self.types, *{self.names[-1]} - {*self.types}).collect()
 
@@ -72,14 +73,19 @@ def read_header(file: str, separator: str) -> tuple[str, ...]:
     Raises InputError for a file that is empty, is no text, has no rows, repeats or omits a name, or is separated by
     something else.
     """
+    with blame_the_file_first(file):
+        return _header(file, separator)
+
+
+def _header(file: str, separator: str) -> tuple[str, ...]:
     with open_text(file) as stream:
         first, second = stream.readline(LONGEST), stream.readline(LONGEST)
     if not first:
         raise InputError(f"{file}: the file is empty")
     header = None if b"\0" in first or len(first) == LONGEST else _text(first)
     if header is None:
-        kind = next((kind for magic, kind in KINDS.items() if first.startswith(magic)), "binary or not UTF-8")
-        raise InputError(f"{file}: not a CSV: this is {kind}; what would do is text, plain or gzipped")
+        kind = next((kind for magic, kind in KINDS.items() if first.startswith(magic)), "binary or has no lines")
+        raise InputError(f"{file}: not a CSV: this is {kind}; what would do is UTF-8 text, plain or gzipped")
     if not second.strip():
         raise InputError(f"{file}: no rows below the header")
     names = tuple(name.strip() for name in _fields(header, separator))
@@ -99,37 +105,27 @@ def read_header(file: str, separator: str) -> tuple[str, ...]:
     return names
 
 
-def guess_types(table: Table, columns: Sequence[str]) -> Types:
-    """Return int64, float64 or str for each column, whatever fits all of the first ``SAMPLE`` rows."""
+def guess_types(table: Table, columns: Sequence[str]) -> dict[str, Type]:
+    """Return ``int``, ``float`` or ``str`` for each column, whatever fits all of the first ``SAMPLE`` rows."""
     with open_text(table.file) as stream:
         stream.readline()
         text = b"".join(islice(stream, SAMPLE))
-    types: Types = {}
+    types: dict[str, Type] = {}
     for column in columns:
-        whole, number = (replace(table, types={column: kind}) for kind in (pl.Int64, pl.Float64))
+        whole, number = (replace(table, types={column: kind}) for kind in ("int", "float"))
         if _parses(whole, text) and not whole.scan(text)[column].null_count():
-            types[column] = pl.Int64
+            types[column] = "int"
         else:
-            types[column] = pl.Float64 if _parses(number, text) else pl.String
+            types[column] = "float" if _parses(number, text) else "str"
     return types
 
 
 def read_rows(table: Table) -> Iterator[tuple[int, pl.DataFrame]]:
     """Yield (number of the first line, checked rows) for each block of about ``BLOCK`` bytes of text.
 
-    The header is line 1. A thread reads and parses the next block while the caller is busy with this one. Raises
-    InputError with file, line and column for a row that is short or long, a field that is not of its column's type, or
-    a file that does not end with a line end.
+    The header is line 1. Raises InputError with file, line and column for a row that is short or long, a field that is
+    not of its column's type, or a file that does not end with a line end.
     """
-    blocks = _read_blocks(table)
-    with ThreadPoolExecutor(1) as thread:
-        ahead = thread.submit(next, blocks, None)
-        while (block := ahead.result()) is not None:
-            ahead = thread.submit(next, blocks, None)
-            yield block
-
-
-def _read_blocks(table: Table) -> Iterator[tuple[int, pl.DataFrame]]:
     line = 2
     with open_text(table.file) as stream:
         stream.readline()
@@ -144,7 +140,7 @@ def _read_blocks(table: Table) -> Iterator[tuple[int, pl.DataFrame]]:
 
 
 def check(table: Table, text: bytes, line: int) -> pl.DataFrame:
-    """Parse whole lines, the first of which is ``line``, and raise InputError for the first that is wrong."""
+    """Parse whole lines, the first of which is ``line``; raise InputError where one is wrong."""
     if b'"' in text:
         _refuse_open_quotes(table, text, line)
     try:
@@ -152,7 +148,7 @@ def check(table: Table, text: bytes, line: int) -> pl.DataFrame:
     except (PolarsError, PanicException) as error:
         _refuse_ragged_rows(table, text, line)
         _refuse_bad_field(table, text, line)
-        raise InputError(f"{table.file}:{line}: cannot be parsed: {error}") from error
+        raise InputError(f"{table.file}:{line}: a line from here on cannot be parsed: {error}") from error
     if not _rectangular(table, text, frame):
         _refuse_ragged_rows(table, text, line)
     return frame
@@ -179,12 +175,12 @@ def _refuse_ragged_rows(table: Table, text: bytes, line: int) -> None:
     for number, row in enumerate(text.split(b"\n")[:-1], line):
         count = len(_fields(row.decode("utf-8", "replace"), table.separator))
         if count != len(table.names):
-            what = "a short row" if count < len(table.names) else "a long row"
+            what = "a long row" if count > len(table.names) else "a short row" if count else "an empty line"
             raise InputError(f"{table.file}:{number}: {what}: {count} fields, the header has {len(table.names)}")
 
 
 def _refuse_bad_field(table: Table, text: bytes, line: int) -> None:
-    """Raise InputError for the first field that polars refuses."""
+    """Raise InputError for the first field that polars refuses, if it refuses any line."""
     rows = text.split(b"\n")[:-1]
     index = bisect_left(
         range(len(rows)), True, key=lambda stop: not _parses(table, b"\n".join(rows[: stop + 1]) + b"\n")
@@ -196,10 +192,11 @@ def _refuse_bad_field(table: Table, text: bytes, line: int) -> None:
     if row is None:
         raise InputError(f"{place}: not UTF-8 text; save the file as UTF-8")
     for name, field in zip(table.names, _fields(row, table.separator), strict=True):
-        wanted = table.types.get(name, pl.String)
+        wanted = table.types.get(name, "str")
         single = Table(table.file, (name,), {name: wanted}, table.separator)
         if wanted in EXPECTED and field and not _parses(single, field.encode() + b"\n"):
             raise InputError(f"{place}: column {name!r}: {field!r} is not {EXPECTED[wanted]}")
+    raise InputError(f"{place}: cannot be parsed: {row[:80]!r}; look at its quotes")
 
 
 def _refuse_open_quotes(table: Table, text: bytes, line: int) -> None:

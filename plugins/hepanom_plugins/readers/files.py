@@ -6,8 +6,8 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from gzip import BadGzipFile
-from typing import BinaryIO
+from gzip import BadGzipFile, GzipFile
+from io import BufferedIOBase
 
 from isal import igzip, isal_zlib
 
@@ -29,18 +29,16 @@ def match_files(path: str | Sequence[str]) -> list[str]:
     return list(found)
 
 
-def is_gzip(file: str) -> bool:
-    """Say whether a file is, or by its name should be, a gzip."""
-    with open(file, "rb") as start:
-        return file.endswith(".gz") or start.read(2) == b"\x1f\x8b"
-
-
 @contextmanager
-def open_text(file: str) -> Iterator[BinaryIO]:
+def open_text(file: str) -> Iterator[BufferedIOBase]:
     """Open a file, decompressed where it is a gzip; what goes wrong while it is read becomes an InputError."""
     try:
-        with igzip.open(file) if is_gzip(file) else open(file, "rb") as stream:  # type: ignore[no-untyped-call]
-            yield stream
+        with open(file, "rb") as raw:
+            if file.endswith(".gz") or raw.peek(2)[:2] == b"\x1f\x8b":
+                with igzip.IGzipFile(fileobj=raw) as text:  # type: ignore[no-untyped-call]
+                    yield text
+            else:
+                yield raw
     except EOFError as error:
         raise InputError(f"{file}: the gzip is truncated; none of its rows were kept, copy the file again") from error
     except (BadGzipFile, isal_zlib.error) as error:  # type: ignore[misc]  # isal's stub has an instance
@@ -55,8 +53,7 @@ def blame_the_file_first(file: str) -> Iterator[None]:
     try:
         yield
     except InputError:
-        if is_gzip(file):
-            with open_text(file) as stream:
-                while stream.read(1 << 20):
-                    pass
+        with open_text(file) as stream:
+            while isinstance(stream, GzipFile) and stream.read(1 << 20):
+                pass
         raise

@@ -1,0 +1,134 @@
+"""The report of a run: figures as PNG files, and one HTML page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hepanom import figures as drawing
+from hepanom.canvas import style
+from hepanom.evaluate import Number
+from hepanom.files import written
+from hepanom.histograms import is_rank, spelled
+from hepanom.result import Result
+from hepanom.tables import cell, curve_table, decision_tables, grouped
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+PAGE_LIMIT = 4_500_000  # characters of figures inside the page
+COLORS = 256  # of a PNG file: a third of the size, and no difference that an eye would see
+SECTIONS = {"loss": "losses", "score": "scores", "roc": "curves", "sic": "curves", "latent": "latent"}
+
+
+def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
+    """Return the figures by name: ``loss_CATEGORY``, ``score_SCORER_CATEGORY``, ``roc``, ``sic``, ``latent_CATEGORY``.
+
+    More about them says ``hepanom.figures.figures``.
+    """
+    return drawing.figures(result)
+
+
+def write(result: Result, folder: Path) -> Path:
+    """Write ``figures/NAME.png`` and ``report.html`` into the folder; return the page's path.
+
+    What was there before is replaced as a whole. Raises HepanomError where the files cannot be written.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    with style():
+        images = {name: _png(figure) for name, figure in figures(result).items()}
+    with written(folder / "figures") as temporary:
+        temporary.mkdir()
+        for name, image in images.items():
+            (temporary / f"{name}.png").write_bytes(image)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(resources("hepanom").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    page = template.render(_content(result), pictures=_pictures(images))
+    with written(folder / "report.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return folder / "report.html"
+
+
+def _png(figure: matplotlib.figure.Figure) -> bytes:
+    from PIL import Image
+
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png")
+    Image.open(drawn).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    return small.getvalue()
+
+
+def _pictures(images: Mapping[str, bytes]) -> dict[str, list[tuple[str, str]]]:
+    """Return (name, data address) of the figures by section; no address where the page would grow too large."""
+    found: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS.values()}
+    room = PAGE_LIMIT
+    for name, image in images.items():
+        text = base64.b64encode(image).decode()
+        room -= len(text)
+        found[SECTIONS[name.partition("_")[0]]].append((name, f"data:image/png;base64,{text}" if room > 0 else ""))
+    return found
+
+
+def _content(result: Result) -> dict[str, Any]:
+    """Return what the page's template writes down."""
+    groups = grouped(result.numbers)
+    scorers = list(result.test.scores)
+    data = result.provenance.get("data")
+    return {
+        "result": result,
+        "scorers": scorers,
+        "facts": list(_facts(result.provenance)),
+        "files": [entry for entry in data if isinstance(entry, Mapping)] if isinstance(data, Sequence) else [],
+        "classes": list(dict.fromkeys(name for share in result.counts.values() for name in share)),
+        "dropped": [(label, name, gone) for label, by in result.dropped.items() for name, gone in by.items() if gone],
+        "missing": _missing(result),
+        "headline": {scorer: cell(groups[scorer]["auc"]) for scorer in scorers if "auc" in groups.get(scorer, {})},
+        "curves": {scorer: curve_table(groups, scorer, result.categories) for scorer in scorers},
+        "decisions": {scorer: decision_tables(groups, scorer, result) for scorer in scorers},
+        "trainings": [
+            (*names, history, drawing.best_epoch(history)) for names, history in result.histories.items() if history
+        ],
+        "replicas": max((len(rows) for rows in result.scored.scores.values()), default=1),
+        "ranked": any(is_rank(result, scorer) for scorer in scorers),
+        "undrawn": len(result.categories) - len(drawing.drawn_categories(result)),
+        "spelled": spelled,
+        "interval": lambda value, low, high: cell(Number(value, low, high, None)),
+        "short": short,
+    }
+
+
+def short(value: float) -> str:
+    """Return a number for reading, four digits of it; NaN is a missing value."""
+    if math.isnan(value):
+        return "missing"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def _missing(result: Result) -> str:
+    """Return why there are no curves and confusions: which class the test share lacks; "" where it lacks none."""
+    anomaly = result.scored.anomaly
+    if (anomaly < 0).all():
+        return "no test event has a known label"
+    if not (anomaly == 1).any():
+        return "no test event is known to be an anomaly"
+    return "" if (anomaly == 0).any() else "no test event is known to be background"
+
+
+def _facts(provenance: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield what ran as pairs of texts; the files have a table of their own."""
+    for name, value in provenance.items():
+        if name == "data":
+            continue
+        if isinstance(value, Mapping):
+            text = ", ".join(f"{key} {inner}" for key, inner in value.items())
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            text = ", ".join(str(inner) for inner in value)
+        else:
+            text = "unknown" if value is None else str(value)
+        yield name.replace("_", " "), text or "none"

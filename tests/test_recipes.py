@@ -1,0 +1,70 @@
+"""Every recipe in recipes/ runs, small, on the data that it names."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from hepanom.cli import hepanom
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+BY_HASH = "split={train: 0.5, valid: 0.1, calibrate: 0, test: 0.4}"
+SMALL = {
+    "quickstart": ["data.events=6000", "train.epochs=2"],
+    "higgsml_ae": [BY_HASH, "train.epochs=2"],
+    "higgsml_vae": [BY_HASH, "train.epochs=2"],
+    "detector_anomalies": ["train.epochs=1"],
+}
+THESIS = {"ams", "accuracy", "precision", "recall", "f1", "mcc"}
+
+
+def run(recipe: Path, overrides: list[str], state: Path) -> dict[str, object]:
+    """Run a recipe by the command line and return what it prints as JSON."""
+    arguments = ["run", str(recipe), "--json", "--state", str(state)]
+    done = CliRunner().invoke(hepanom, [*arguments, *(word for value in overrides for word in ("--set", value))])
+    assert done.exit_code == 0, done.output
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_every_recipe_is_tested() -> None:
+    assert {path.stem for path in RECIPES.glob("*.yaml")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.usefixtures("data")
+def test_recipe_runs(name: str, state: Path) -> None:
+    found = run(RECIPES / f"{name}.yaml", SMALL[name], state)
+    assert found["status"] == "done"
+    assert Path(str(found["report"])).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert found["metrics"]
+    assert found["thresholds"]
+
+
+@pytest.mark.parametrize("name", ["higgsml_ae", "higgsml_vae"])
+def test_higgsml_experiments_select_sets_by_the_files_own_column(
+    name: str, data: Path, tmp_path: Path, state: Path
+) -> None:
+    with gzip.open(next((data / "higgsml").glob("*.csv.gz")), "rt", encoding="utf-8") as source:
+        header, *lines = source.read().splitlines()
+    sets = {"t": lines[:6000], "b": lines[6000:9000], "v": lines[9000:12000], "u": lines[12000:12100]}
+    rows = [row.replace(",t,", f",{letter},") for letter, part in sets.items() for row in part]
+    file = tmp_path / "higgs.csv"
+    file.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    overrides = [f"data.path={file}", "train.epochs=1"]
+    first = run(RECIPES / f"{name}.yaml", overrides, state)
+    second = run(RECIPES / f"{name}.yaml", [*overrides, "split.train=[t, v]"], state)
+    for found in (first, second):
+        thresholds = found["thresholds"]
+        assert isinstance(thresholds, list)
+        of_one_rule = [entry for entry in thresholds if entry["rule"] == "median" and entry["scorer"] != "kl"]
+        assert sum(entry["events"] for entry in of_one_rule) % 3000 == 0  # set b, whole, whatever trained
+        metrics = found["metrics"]
+        assert isinstance(metrics, dict)
+        scorer = "reconstruction" if name == "higgsml_ae" else "elbo"
+        assert {f"{scorer}/quantile_0.4/{metric}" for metric in THESIS} <= set(metrics)
+    assert first["metrics"] != second["metrics"]
