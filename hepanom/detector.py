@@ -189,11 +189,15 @@ def flags(
     replica: int,
 ) -> Bool[np.ndarray, " event"]:
     """Return which events lie above the rule's cut in their category."""
-    return np.greater(values, detector.cuts(scorer, rule, replica)[category])
+    above: Bool[np.ndarray, " event"] = values > detector.cuts(scorer, rule, replica)[category]
+    return above
 
 
 def explain(detector: Detector, events: Events, scorer: str) -> list[dict[str, float]]:
-    """Return each event's features with their share of its score, the mean over replicas; {} where a score has no parts."""
+    """Return each event's features with their share of its score, the mean over replicas.
+
+    {} where a score has no parts; a score of 0 has shares of 0.
+    """
     found: list[dict[str, float]] = [{} for _ in range(len(events))]
     for visit in _visits(detector, events):
         chosen, state = detector.parts.scorers[scorer], visit.member.scorers[scorer]
@@ -201,7 +205,7 @@ def explain(detector: Detector, events: Events, scorer: str) -> list[dict[str, f
         if parts is None:
             continue
         _, table = visit.model.schema.table()
-        share = (parts / parts.sum(1, keepdim=True)).double().cpu().numpy() / detector.replicas
+        share = (parts / parts.sum(1, keepdim=True)).nan_to_num(0).double().cpu().numpy() / detector.replicas
         for position, row in zip(visit.where, share, strict=True):
             for column, value in zip(table.columns, row, strict=True):
                 found[position][column] = found[position].get(column, 0.0) + float(value)

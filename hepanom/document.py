@@ -1,27 +1,33 @@
-"""A recipe file as plain values that know their lines, and the checks that name the place of every mistake."""
+"""A recipe file as plain values that know where they stand."""
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.scalarstring import ScalarString
+from ruamel.yaml.constructor import RoundTripConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, ScalarString
 
-from hepanom.errors import InputError, did_you_mean
+from hepanom.errors import InputError
 
 Place = tuple[str | int, ...]
+
+
+class _Constructor(RoundTripConstructor):
+    """ruamel's own, but a date is text, as it stands in the file."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_scalar)
 
 
 @dataclass(frozen=True)
@@ -34,15 +40,15 @@ class Document:
     overrides: Mapping[Place, str]
 
     def where(self, place: Place) -> str:
-        """Return ``file:line:column: dotted.path`` of the nearest node of the file."""
-        dotted = ".".join(str(step) for step in place)
+        """Return ``file:line:column: dotted.path`` of the nearest node of the file, or the override it comes from."""
+        dotted = ": " + ".".join(map(str, place)) if place else ""
         for end in range(len(place), -1, -1):
             if place[:end] in self.overrides:
-                return f"--set {self.overrides[place[:end]]}: {dotted}"
+                return f"--set {self.overrides[place[:end]]}{dotted}"
             if place[:end] in self.lines:
                 line, column = self.lines[place[:end]]
-                return f"{self.source}:{line}:{column}: {dotted}"
-        return f"{self.source}: {dotted}"
+                return f"{self.source}:{line}:{column}{dotted}"
+        return f"{self.source}{dotted}"
 
     def fingerprint(self) -> str:
         """Return a hash that is the same for the same values."""
@@ -54,7 +60,7 @@ class Document:
         yaml = YAML()
         yaml.default_flow_style = None
         yaml.width = 120
-        yaml.dump(self.plain, stream)
+        yaml.dump(_quoted(self.plain), stream)
         return stream.getvalue()
 
 
@@ -76,50 +82,86 @@ def read(path: Path | str, overrides: Sequence[str] = ()) -> Document:
 def parse(text: str, source: str, overrides: Sequence[str] = ()) -> Document:
     """Turn YAML text into a document; ``source`` names it in messages."""
     try:
-        root = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
-        raise InputError(f"{place}: not valid YAML: {str(error.problem).splitlines()[0]}") from error
+        root = _yaml().load(text)
+    except YAMLError as error:
+        marks = (error.problem_mark, error.context_mark) if isinstance(error, MarkedYAMLError) else ()
+        mark = next(filter(None, marks), None)
+        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise InputError(f"{source}{place}: not valid YAML: {_problem(error)}") from error
     if not isinstance(root, CommentedMap):
         raise InputError(f"{source}: a recipe is a table of keys (name, data, model, ...), found {root!r:.60}")
-    lines: dict[Place, tuple[int, int]] = {}
+    lines: dict[Place, tuple[int, int]] = {(): (root.lc.line + 1, root.lc.col + 1)}
     plain = _plain(root, (), lines, source)
     document = Document(source, plain, lines, {})
     return changed(document, overrides)
 
 
+def _yaml() -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True  # what is quoted stays text, whatever a variable holds
+    yaml.Constructor = _Constructor
+    return yaml
+
+
+def _quoted(plain: Any) -> Any:
+    """Put quotes around all text but words: some of it, such as ``?0``, ruamel writes so that it reads otherwise."""
+    if isinstance(plain, dict):
+        return {_quoted(key): _quoted(value) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [_quoted(value) for value in plain]
+    if isinstance(plain, str) and not re.fullmatch(r"[A-Za-z_][\w./-]*", plain, re.ASCII):
+        return DoubleQuotedScalarString(plain)
+    return plain
+
+
+def _problem(error: YAMLError) -> str:
+    return str(getattr(error, "problem", error)).splitlines()[0]
+
+
 def changed(document: Document, overrides: Sequence[str]) -> Document:
     """Return the document with ``a.b=value`` applied; values are YAML, list items go by number."""
     plain = json.loads(json.dumps(document.plain))
-    places = dict(document.overrides)
+    lines, places = dict(document.lines), dict(document.overrides)
     for override in overrides:
         dotted, equals, text = override.partition("=")
         if not equals:
             raise InputError(f"--set {override}: expected PATH=VALUE, such as train.epochs=5")
-        place: Place = tuple(int(step) if step.isdigit() else step for step in dotted.strip().split("."))
+        *above, last = dotted.strip().split(".")
         node: Any = plain
-        for here, step in enumerate(place):
-            if isinstance(node, list):
-                if not isinstance(step, int) or step >= len(node):
-                    raise InputError(f"--set {override}: {dotted!r} has no item {step!r}; it has {len(node)}, from 0")
-            elif not isinstance(node, dict):
-                raise InputError(f"--set {override}: {'.'.join(map(str, place[:here]))} is a value, not a table")
-            else:
-                step = str(step)
-            if here == len(place) - 1:
-                node[step] = _value(text, f"--set {override}")
-            else:
-                node = node[step] if isinstance(node, list) else node.setdefault(step, {})
+        place: Place = ()
+        for step in above:
+            key = _key(node, step, place, override)
+            place = (*place, key)
+            if isinstance(node, dict) and key not in node:
+                node[key], places[place] = {}, override
+            node = node[key]
+        key = _key(node, last, place, override)
+        place = (*place, key)
+        node[key] = _value(text, f"--set {override}")
+        for known in (lines, places):
+            for stale in [below for below in known if below[: len(place)] == place]:
+                del known[stale]
         places[place] = override
-    return Document(document.source, plain, document.lines, places)
+    return Document(document.source, plain, lines, places)
 
 
 def _value(text: str, source: str) -> Any:
     try:
-        return _plain(YAML(typ="rt").load(text), (), {}, source)
-    except MarkedYAMLError as error:
-        raise InputError(f"{source}: not valid YAML: {error.problem}") from error
+        return _plain(_yaml().load(text), (), {}, source)
+    except YAMLError as error:
+        raise InputError(f"{source}: not valid YAML: {_problem(error)}; in quotes it is text") from error
+
+
+def _key(node: Any, step: str, place: Place, override: str) -> str | int:
+    """Return what finds ``step`` in the node at ``place``: a table's key or a list's number."""
+    here = ".".join(map(str, place))
+    if isinstance(node, dict):
+        return step
+    if not isinstance(node, list):
+        raise InputError(f"--set {override}: {here} is a value, not a table")
+    if not step.isdecimal() or int(step) >= len(node):
+        raise InputError(f"--set {override}: {here} has no item {step}; it has {len(node)}, counted from 0")
+    return int(step)
 
 
 def _plain(node: Any, place: Place, lines: dict[Place, tuple[int, int]], source: str) -> Any:
@@ -136,17 +178,13 @@ def _plain(node: Any, place: Place, lines: dict[Place, tuple[int, int]], source:
         return [_plain(value, (*place, index), lines, source) for index, value in enumerate(node)]
     if isinstance(node, str):
         filled = _fill(str(node), place, lines, source)
-        if filled != node and not isinstance(node, ScalarString):
-            return _plain(YAML(typ="rt").load(filled), place, lines, source)
-        return filled
+        return filled if filled == node or isinstance(node, ScalarString) else _reread(filled)
     if isinstance(node, bool) or node is None:
         return node
     if isinstance(node, int):
         return int(node)
     if isinstance(node, float):
         return float(node)
-    if isinstance(node, datetime.date):
-        return node.isoformat()
     return str(node)
 
 
@@ -154,86 +192,19 @@ def _fill(text: str, place: Place, lines: Mapping[Place, tuple[int, int]], sourc
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in os.environ:
-            line, column = lines.get(place, (1, 1))
+            where = Document(source, {}, lines, {}).where(place)
             raise InputError(
-                f"{source}:{line}:{column}: {'.'.join(map(str, place))}: the variable {name} is not set; "
-                f"set it (export {name}=...) or write the path into the recipe"
+                f"{where}: the variable {name} is not set; set it (export {name}=...) or write the value instead"
             )
         return os.environ[name]
 
     return re.sub(r"\$\{(\w+)\}", value, text)
 
 
-def check_options(kind: type, plain: Any, place: Place, document: Document) -> tuple[Any, list[str]]:
-    """Validate plain values as ``kind``; return (the value or None, every mistake with its place)."""
+def _reread(filled: str) -> Any:
+    """Return the number, list or table that a filled-in value is; all else is text, such as a path with `` #``."""
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(plain), strict=True), []
-    except ValidationError as error:
-        return None, list(_problems(error, kind, plain, place, document))
-
-
-def _problems(error: ValidationError, kind: type, plain: Any, place: Place, document: Document) -> Iterator[str]:
-    schema = TypeAdapter(kind).json_schema()
-    seen = set()
-    for mistake in error.errors():
-        steps = _real_steps(mistake["loc"], plain, missing=mistake["type"] == "missing")
-        where = document.where((*place, *steps))
-        found = json.dumps(mistake["input"], default=str)
-        if mistake["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-            text = f"unknown option; {did_you_mean(str(steps[-1]), _known(schema, steps[:-1], plain))}"
-        elif mistake["type"] == "missing":
-            text = "is missing"
-        elif mistake["type"] == "union_tag_invalid":
-            text = f"found use: {mistake['ctx']['tag']}; known are {mistake['ctx']['expected_tags']}"
-        else:
-            text = f"found {found if len(found) < 80 else found[:77] + '...'}; {_expected(mistake)}"
-        if (where, text) not in seen:
-            seen.add((where, text))
-            yield f"{where}: {text}"
-
-
-def _expected(mistake: Any) -> str:
-    message = str(mistake["msg"]).removeprefix("Input ")
-    return message.replace("should be", "expected", 1) if message.startswith("should be") else message
-
-
-def _real_steps(loc: tuple[int | str, ...], plain: Any, *, missing: bool) -> Place:
-    """Drop pydantic's union tags, which are no nodes of the file."""
-    steps: list[str | int] = []
-    node = plain
-    for index, step in enumerate(loc):
-        last = index == len(loc) - 1
-        if isinstance(node, dict) and (step in node or (last and missing)):
-            node = node.get(str(step))
-        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
-            node = node[step]
-        else:
-            continue
-        steps.append(step)
-    return tuple(steps)
-
-
-def _known(schema: Mapping[str, Any], steps: Place, plain: Any) -> list[str]:
-    """List the keys that the JSON schema allows at a place."""
-    definitions = schema.get("$defs", {})
-
-    def follow(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        if "$ref" in node:
-            return follow(definitions[node["$ref"].rsplit("/", 1)[-1]])
-        choices = [choice for key in ("anyOf", "oneOf", "allOf") for choice in node.get(key, ())]
-        return [leaf for choice in choices for leaf in follow(choice)] or [node]
-
-    nodes = follow(schema)
-    for step in steps:
-        plain = plain[step]
-        nodes = [
-            leaf
-            for node in nodes
-            for child in [node.get("items") if isinstance(step, int) else node.get("properties", {}).get(step)]
-            if child
-            for leaf in follow(child)
-        ]
-    uses = [(node, node.get("properties", {}).get("use", {})) for node in nodes]
-    used = plain.get("use") if isinstance(plain, dict) else None
-    chosen = [node for node, use in uses if "const" in use and use["const"] == (used or use.get("default"))]
-    return [name for node in chosen or nodes for name in node.get("properties", {})]
+        node = _yaml().load(filled)
+    except YAMLError:
+        return filled
+    return filled if isinstance(node, str) else _plain(node, (), {}, "")

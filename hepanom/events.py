@@ -93,9 +93,9 @@ class Schema:
 class Events:
     """Events as columns of equal length.
 
-    ``event_id`` is a 64-bit hash of what makes the event unique, ``label`` a class index (-1: unknown), ``category`` the
-    index of the model that the event belongs to (0 where the recipe does not split), ``log_jacobian`` the log density
-    factor of the transforms so far, ``beside`` the columns that travel into the outputs without being features.
+    ``event_id`` is a 64-bit hash of what makes the event unique, ``label`` a class index (-1: unknown), ``category``
+    the index of the model that the event belongs to (0 where the recipe does not split), ``log_jacobian`` the log
+    density factor of the transforms so far, ``beside`` the columns that travel into the outputs without being features.
     """
 
     event_id: UInt64[np.ndarray, " event"]
@@ -177,7 +177,8 @@ def _matches(name: str, pattern: str) -> bool:
 def hash64(columns: Sequence[Shaped[np.ndarray, " event"]], seed: int = 0) -> UInt64[np.ndarray, " event"]:
     """Hash each event's values to 64 bits: equal values give equal hashes on every machine.
 
-    Numbers enter by their 64 bits (integers as they are, floats by their IEEE pattern), strings by their UTF-8 bytes;
+    Numbers enter by their 64 bits (integers as they are, floats by their IEEE pattern, -0 as 0), strings by their UTF-8
+    bytes;
     each word is folded in by the finalizer of SplitMix64.
 
     References:
@@ -196,10 +197,10 @@ def _word(column: Shaped[np.ndarray, " event"]) -> UInt64[np.ndarray, " event"]:
     if column.dtype.kind in "iub":
         return column.astype(np.uint64) if column.dtype.kind == "u" else column.astype(np.int64).view(np.uint64)
     if column.dtype.kind == "f":
-        return column.astype(np.float64).view(np.uint64)
+        return (column.astype(np.float64) + 0.0).view(np.uint64)
     encoded = np.char.encode(column.astype(str), "utf-8")
     width = max(1, -(-encoded.dtype.itemsize // 8))
-    words = np.ascontiguousarray(encoded.astype(f"S{8 * width}")).view(np.uint64).reshape(len(column), width)
+    words = np.ascontiguousarray(encoded.astype(f"S{8 * width}")).view("<u8").reshape(len(column), width)
     state = np.zeros(len(column), np.uint64)
     for word in words.T:  # a zero word is padding: the hash must not depend on the longest string of the chunk
         state = np.where(word != 0, _mix(state ^ word), state)
@@ -210,4 +211,5 @@ def _mix(state: UInt64[np.ndarray, " event"]) -> UInt64[np.ndarray, " event"]:
     state = state + np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))
+    mixed: UInt64[np.ndarray, " event"] = state ^ (state >> np.uint64(31))
+    return mixed

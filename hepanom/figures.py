@@ -129,7 +129,8 @@ def _plane(result: Result, latent: Latent, label: str) -> matplotlib.figure.Figu
     norm = LogNorm(1, counts.max()) if counts.max() > MANY else Normalize(0, counts.max())
     mesh = ax.pcolormesh(*edges, np.ma.masked_equal(counts.T, 0), cmap=shades, norm=norm)
     known = (latent.anomaly[here] >= 0).any()
-    bar = figure.colorbar(mesh, ax=ax, pad=0.02)
+    figure.subplots_adjust(right=0.86)
+    bar = figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.05)
     bar.set_label(f"{'background' if known else 'unlabelled'} events / cell")
     low, high = edges[1][[0, -1]].tolist()
     if anomaly.any() and not anomaly.all():

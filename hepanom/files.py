@@ -20,20 +20,22 @@ def written(path: Path | str) -> Iterator[Path]:
     Raises HepanomError naming ``path`` where the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary, retired = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("part", "old"))
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError("it is neither a file nor a folder")  # root could replace /dev/null
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if path.is_dir():
-            shutil.rmtree(path)
+            path.replace(retired)
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or error
         raise HepanomError(
-            f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}; nothing was left there, make room or choose another place"
+            f"{path}: cannot be written: {why}; no half of it was left, make room or choose another place"
         ) from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
+        for leftover in (temporary, retired):
+            shutil.rmtree(leftover, ignore_errors=True)
             with suppress(OSError):
-                temporary.unlink()
+                leftover.unlink()

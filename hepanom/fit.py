@@ -27,7 +27,7 @@ from hepanom.detector import (
 from hepanom.errors import InputError
 from hepanom.events import Events, Schema, hash64
 from hepanom.plugins import Parts
-from hepanom.recipe import Rule
+from hepanom.recipe import Recipe, Rule
 from hepanom.stream import category_labels, is_background, to_batch, with_category, with_weight
 from hepanom.thresholds import Threshold, threshold
 
@@ -52,9 +52,8 @@ def fit(
     chosen = {name: _chosen(shares[name], parts) for name in ("train", "valid", "calibrate")}
     if recipe.split.calibrate == 0:
         chosen["calibrate"] = chosen["valid"]
-    labels = category_labels(chosen["train"], recipe.train.per, parts.schema) if len(chosen["train"]) else ()
-    chosen = {name: with_category(events, recipe.train.per, labels, parts.schema) for name, events in chosen.items()}
-    _refuse_unusable(chosen, parts, labels)
+    chosen, labels = _by_category(chosen, parts)
+    _refuse_weights(chosen, recipe, labels)
     models: dict[str, CategoryModel] = {}
     histories: Histories = {}
     with threads(recipe.train.threads):
@@ -85,26 +84,53 @@ def _chosen(events: Events, parts: Parts) -> Events:
     return events.mask(is_background(events, parts.schema.classes, parts.recipe.background))
 
 
-def _refuse_unusable(chosen: Mapping[str, Events], parts: Parts, labels: Sequence[str]) -> None:
-    recipe = parts.recipe
+def _by_category(chosen: Mapping[str, Events], parts: Parts) -> tuple[dict[str, Events], tuple[str, ...]]:
+    """Return the events with their categories, and the categories' labels.
+
+    Raises InputError, naming share and category, where fewer than two events are left.
+    """
+    per = parts.recipe.train.per
+    what = "event" if parts.recipe.train.on == "all" else f"background ({', '.join(parts.recipe.background) or 'all'})"
     for name, events in chosen.items():
         if len(events) == 0:
-            classes = ", ".join(recipe.background) or "any class"
-            raise InputError(f"no background ({classes}) is left in the {name} share; give split.{name} more events")
-        for index, label in enumerate(labels):
-            if (count := int((events.category == index).sum())) < 2:
+            raise InputError(f"no {what} is left in the {name} share; give split.{name} more events")
+    labels = category_labels(Events.concat(list(chosen.values())), per, parts.schema)
+    found = {name: with_category(events, per, labels, parts.schema) for name, events in chosen.items()}
+    for name, events in found.items():
+        for label, count in zip(labels, np.bincount(events.category, minlength=len(labels)), strict=True):
+            if count < 2:
+                which, remedy = (f"where {per} is {label}, ", ", or leave train.per out") if per else ("", "")
                 raise InputError(
-                    f"{recipe.train.per} = {label} has {count} background events in the {name} share, two are needed at "
-                    f"least: give split.{name} more events, or leave train.per out"
+                    f"{which}{count or 'no'} {what} is left in the {name} share, two are needed at least; give "
+                    f"split.{name} more events{remedy}"
                 )
-    weight = chosen["train"].weight
-    if recipe.train.weighted is True and (weight < 0).any():
-        raise InputError(
-            f"{int((weight < 0).sum())} of {len(weight)} training weights are negative, and a network cannot learn from "
-            "them; choose train: {weighted: absolute} or train: {weighted: false}"
-        )
-    if recipe.train.weighted and not np.abs(weight).sum() > 0:
-        raise InputError("all training weights are zero; choose another weight column, or train: {weighted: false}")
+    return found, labels
+
+
+def _refuse_weights(chosen: Mapping[str, Events], recipe: Recipe, labels: Sequence[str]) -> None:
+    """Raise InputError for weights with which nothing can be learnt or cut."""
+    trained = recipe.train.weighted
+    for name, events in chosen.items():
+        for index, label in enumerate(labels):
+            if trained and not events.weight[events.category == index].any():
+                raise InputError(
+                    f"category {label}: all weights in the {name} share are zero; choose another weight column, or "
+                    "train: {weighted: false}"
+                )
+        found = f"{np.count_nonzero(events.weight < 0)} of {len(events)} weights in the {name} share are negative"
+        if trained == "absolute" or (events.weight >= 0).all():
+            continue
+        if trained:
+            raise InputError(
+                f"{found}, and a network cannot learn from them; choose train: {{weighted: absolute}} or "
+                "train: {weighted: false}"
+            )
+        for rule in recipe.thresholds:
+            if rule.weighted and rule.on == name:
+                raise InputError(
+                    f"{found}, and have no quantiles; set weighted: false for the threshold {rule.label} too, or "
+                    "choose train: {weighted: absolute}"
+                )
 
 
 def _fit_transforms(parts: Parts, events: Events) -> tuple[tuple[State, ...], Schema, Events]:

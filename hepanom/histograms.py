@@ -68,6 +68,8 @@ def histogram(result: Result, scorer: str, label: str) -> matplotlib.figure.Figu
     if _is_logarithmic(edges):
         _scale_decades(ratio, edges)
     ax.set(xlabel=None, ylabel=_count_label(result), xlim=(edges[0], edges[-1]))
+    for panel in (ax, ratio):
+        panel.yaxis.set_label_coords(-0.11, 1)
     ratio.set_xlabel(f"{scorer}: mean background rank" if is_rank(result, scorer) else f"{scorer} score")
     return figure
 

@@ -16,7 +16,7 @@ from hepanom.files import written
 from hepanom.stream import with_category
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped]
 
 
 def score_files(detector: Detector, files: Sequence[str], out: Path) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def score_files(detector: Detector, files: Sequence[str], out: Path) -> dict[str
 
     Labels and weights may be missing there. The file appears when all events are in it.
     """
-    import pyarrow.parquet as pq
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     reader = detector.parts.reader.on(files)
     before, now = detector.parts.schema, reader.schema()
@@ -39,11 +39,11 @@ def score_files(detector: Detector, files: Sequence[str], out: Path) -> dict[str
         try:
             for part in reader.parts():
                 for chunk in reader.read(part):
-                    chunk = with_category(chunk, detector.parts.recipe.train.per, detector.categories, before)
-                    table = to_table(detector, chunk, decision(detector, score(detector, chunk), chunk.category))
+                    known = with_category(chunk, detector.parts.recipe.train.per, detector.categories, before)
+                    table = to_table(detector, known, decision(detector, score(detector, known), known.category))
                     writer = writer or pq.ParquetWriter(temporary, table.schema)
                     writer.write_table(table)
-                    events += len(chunk)
+                    events += len(known)
                     for name in table.column_names:
                         if name.startswith("flag/"):
                             flagged[name] = flagged.get(name, 0) + int(np.sum(table[name].to_numpy()))
@@ -64,18 +64,21 @@ def _difference(before: Any, now: Any) -> str:
 def to_table(detector: Detector, events: Events, values: Mapping[str, Float[np.ndarray, " event"]]) -> pa.Table:
     """Return event id, the columns beside, category, label, weight, every score and every threshold's decision.
 
-    Scores are columns ``score/<scorer>``, decisions ``flag/<scorer>/<rule>``; an unknown label is null.
+    Scores are columns ``score/<scorer>``, decisions ``flag/<scorer>/<rule>``; an unknown label is null. A column beside
+    whose name is one of ours is called ``beside/<name>``.
     """
     import pyarrow as pa
 
     classes = np.array([*detector.parts.schema.classes, None], dtype=object)
-    columns: dict[str, Any] = {
-        "event_id": events.event_id,
-        **events.beside,
+    ours = {
         "category": np.array(detector.categories, dtype=object)[events.category],
         "label": classes[events.label],
         "weight": events.weight,
     }
+    columns: dict[str, Any] = {"event_id": events.event_id}
+    for name, column in events.beside.items():
+        columns[f"beside/{name}" if name in {*ours, "event_id"} else name] = column
+    columns |= ours
     columns |= {f"score/{scorer}": found for scorer, found in values.items()}
     for scorer, rule in dict.fromkeys((entry.scorer, entry.name) for entry in detector.thresholds):
         name = f"flag/{scorer}/{rule}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
 import re
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -16,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pluggy
 from pydantic import TypeAdapter
 
-from hepanom import hookspecs, recipe
-from hepanom.document import Document, Place, check_options
+from hepanom import consistency, hookspecs, recipe
+from hepanom.document import Document, Place
 from hepanom.errors import InputError, RecipeError, did_you_mean
+from hepanom.options import check_options
 from hepanom.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -40,19 +44,16 @@ class Plugin:
 
     def load(self) -> type:
         """Import the class. Raises InputError that names the package where that fails."""
-        if isinstance(self.target, type):
-            return self.target
-        module, _, attribute = self.target.partition(":")
-        try:
-            found = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise InputError(
-                f"{self.kind} {self.name!r} of {self.package} {self.version} cannot be loaded: {error}"
-            ) from error
+        found: Any = self.target
+        who = f"{self.kind} {self.name!r} of {self.package} {self.version}"
+        if isinstance(self.target, str):
+            module, _, attribute = self.target.partition(":")
+            try:
+                found = getattr(importlib.import_module(module), attribute)
+            except Exception as error:
+                raise InputError(f"{who} cannot be loaded: {error}") from error
         if not (isinstance(found, type) and is_dataclass(found)):
-            raise InputError(
-                f"{self.kind} {self.name!r} of {self.package} {self.version}: {self.target} is no dataclass"
-            )
+            raise InputError(f"{who}: {self.target} is no dataclass")
         return found
 
 
@@ -81,37 +82,42 @@ def registry(folder: str | Path | None = None) -> Registry:
     manager = pluggy.PluginManager("hepanom")
     manager.add_hookspecs(hookspecs)
     owners: dict[str, tuple[str, str]] = {}
-    for module, package, version in [*_installed(), *_local(folder)]:
-        manager.register(module, name=module.__name__)
-        owners[module.__name__] = (package, version)
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        name = str(error).rpartition("unknown hook ")[2].split("'")[1] if "unknown hook" in str(error) else str(error)
-        hooks = [f"{kind}s" for kind in get_args(Kind)]
-        raise InputError(
-            f"{owners[manager.get_name(error.plugin) or ''][0]}: unknown hook {name!r}; {did_you_mean(name, hooks)}"
-        ) from error
     found: dict[tuple[Kind, str], Plugin] = {}
+    for module, package, version in [*_installed(), *_local(folder)]:
+        with _blamed(package):
+            manager.register(module, name=module.__name__)
+            owners[module.__name__] = (package, version)
+            manager.check_pending()
     for kind in get_args(Kind):
         for hook in getattr(manager.hook, f"{kind}s").get_hookimpls():
             package, version = owners[hook.plugin_name]
-            for name, target in hook.function().items():
+            with _blamed(package):
+                offers = dict(hook.function())
+            for name, target in offers.items():
                 if other := found.get((kind, name)):
                     raise InputError(f"{kind} {name!r} is offered twice: by {other.package} and by {package}")
                 found[kind, name] = Plugin(kind, name, package, version, target)
     return found
 
 
+@contextmanager
+def _blamed(package: str) -> Iterator[None]:
+    """Turn what a plugin's own code raises into a message that names its owner."""
+    try:
+        yield
+    except pluggy.PluginValidationError as error:
+        misspelt = re.search(r"unknown hook '(\w+)'", str(error))
+        remedy = did_you_mean(misspelt[1], [f"{kind}s" for kind in get_args(Kind)]) if misspelt else error
+        raise InputError(f"{package}: {misspelt[0] if misspelt else 'a hook does not fit'}; {remedy}") from error
+    except Exception as error:
+        raise InputError(f"{package}: the plugin fails: {error!r}; mend it or leave it out") from error
+
+
 def _installed() -> Iterator[tuple[ModuleType, str, str]]:
     for entry in sorted(entry_points(group="hepanom"), key=lambda entry: entry.name):
         package, version = (entry.dist.name, entry.dist.version) if entry.dist else (entry.value, "unknown")
-        try:
+        with _blamed(f"{package} {version}"):
             module = entry.load()
-        except Exception as error:
-            raise InputError(
-                f"plugin package {package} {version} fails to import: {error!r}; mend or uninstall it"
-            ) from error
         yield module, package, version
 
 
@@ -120,14 +126,15 @@ def _local(folder: str | Path | None) -> Iterator[tuple[ModuleType, str, str]]:
         return
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: the plugins folder is not there")
-    for file in sorted(Path(folder).glob("*.py")):
-        spec = importlib.util.spec_from_file_location(f"hepanom_local_{file.stem}", file)
-        assert spec is not None and spec.loader is not None
+    for file in sorted(Path(folder).resolve().glob("*.py")):
+        unique = hashlib.sha256(str(file).encode()).hexdigest()[:12]
+        spec = importlib.util.spec_from_file_location(f"hepanom_local_{file.stem}_{unique}", file)
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        try:
+        sys.modules[module.__name__] = module  # dataclasses and pydantic look up annotations there
+        with _blamed(str(file)):
             spec.loader.exec_module(module)
-        except Exception as error:
-            raise InputError(f"{file}: the plugin fails to import: {error!r}") from error
         yield module, str(file), "local"
 
 
@@ -145,40 +152,50 @@ def build(document: Document, schema: Schema | None = None) -> Parts:
     Raises RecipeError with every mistake at once: file, line, what was found, what would do.
     """
     checked, problems = recipe.check(document)
-    plugins = registry(local_folder(document))
-    built: dict[Place, Any] = {}
-    used: dict[str, str] = {}
-    for kind, place, node in _uses(document.plain):
+    built, used, mistakes = _built(document)
+    problems += [*mistakes, *consistency.lacking_outputs(built, document)]
+    reader = built.get(("data",))
+    if schema is None and reader is not None:
         try:
-            plugin = find(plugins, kind, node["use"])
-            options = {
-                key: value for key, value in node.items() if key not in ("use", *(["name"] * (kind == "scorer")))
-            }
-            used[plugin.package] = plugin.version
-            built[place], mistakes = check_options(_strict(plugin.load()), options, place, document)
-            problems += mistakes
+            schema = reader.schema()
         except InputError as error:
-            problems.append(f"{document.where((*place, 'use'))}: {error}")
-    if problems or checked is None:
+            problems.append(f"{document.where(('data',))}: {error}")
+    if schema is not None:
+        problems += consistency.failing_transforms(built, schema, document)
+        problems += consistency.unknown_names(checked, schema, document) if checked else []
+    if problems or checked is None or schema is None:
         raise RecipeError(sorted(problems, key=_line))
-    reader = built["data",]
-    try:
-        schema = schema or reader.schema()
-    except InputError as error:
-        raise RecipeError([f"{document.where(('data',))}: {error}"]) from error
-    parts = Parts(
+    return Parts(
         checked,
         document,
-        reader,
+        built["data",],
         schema,
         {f"{index}-{use.use}": built["transforms", index] for index, use in enumerate(checked.transforms)},
         built["model",],
         {score.label: built["scores", index] for index, score in enumerate(checked.scores)},
         used,
     )
-    if mismatches := list(_mismatches(parts)):
-        raise RecipeError(mismatches)
-    return parts
+
+
+def _built(document: Document) -> tuple[dict[Place, Any], dict[str, str], list[str]]:
+    """Return the plugins by place in the recipe, the version of each package used, and every mistake in the options."""
+    plugins = registry(local_folder(document))
+    built: dict[Place, Any] = {}
+    used: dict[str, str] = {}
+    problems: list[str] = []
+    for kind, place, node in _uses(document.plain):
+        ours = {"use", "name"} if kind == "scorer" else {"use"}
+        try:
+            plugin = find(plugins, kind, node["use"])
+            options = {key: value for key, value in node.items() if key not in ours}
+            value, mistakes = check_options(_strict(plugin.load()), options, place, document)
+        except InputError as error:
+            mistakes = [f"{document.where((*place, 'use'))}: {error}"]
+        else:
+            used[plugin.package] = plugin.version
+            built |= {} if mistakes else {place: value}
+        problems += mistakes
+    return built, used, problems
 
 
 def _line(problem: str) -> tuple[int, ...]:
@@ -213,40 +230,11 @@ def _strict(options: type) -> type:
     return options
 
 
-def _mismatches(parts: Parts) -> Iterator[str]:
-    """Say where recipe, plugins and the data's headers do not fit together."""
-    where, checked, schema = parts.document.where, parts.recipe, parts.schema
-    for index, (label, scorer) in enumerate(parts.scorers.items()):
-        if lacking := sorted(scorer.needs - parts.model.gives):
-            yield (
-                f"{where(('scores', index))}: {label} needs {', '.join(lacking)}; "
-                f"the model {checked.model.use} gives {', '.join(sorted(parts.model.gives))}"
-            )
-    for index, name in enumerate(checked.background):
-        if name not in schema.classes:
-            remedy = did_you_mean(name, schema.classes) if schema.classes else "these data have no labels: leave it out"
-            yield f"{where(('background', index))}: there is no class {name!r}; {remedy}"
-    if schema.classes and not checked.background:
-        yield f"{where(())}: background: is missing; say which of the classes {', '.join(schema.classes)} are background"
-    for name in checked.evaluate.expected:
-        if name not in schema.classes:
-            yield f"{where(('evaluate', 'expected', name))}: there is no such class; {did_you_mean(name, schema.classes)}"
-    tables = [column for entry in schema.inputs.values() if entry.kind == "table" for column in entry.columns]
-    for place, column in ((("split", "column"), checked.split.column), (("train", "per"), checked.train.per)):
-        if column is not None and column not in (*schema.beside, *tables):
-            yield f"{where(place)}: there is no column {column!r}; {did_you_mean(column, (*schema.beside, *tables))}"
-    for index, transform in enumerate(parts.transforms.values()):
-        try:
-            schema = transform.schema(schema, {})
-        except InputError as error:
-            yield f"{where(('transforms', index))}: {error}"
-
-
 def describe(plugin: Plugin) -> dict[str, Any]:
     """Return what a person wants to know of a plugin: its docstring and its options with type, default and meaning."""
     options = _strict(plugin.load())
     schema = TypeAdapter(options).json_schema()
-    signature = inspect.signature(options)
+    defaults = {entry.name: _default(entry) for entry in fields(options)}
     return {
         "kind": plugin.kind,
         "name": plugin.name,
@@ -257,14 +245,17 @@ def describe(plugin: Plugin) -> dict[str, Any]:
             {
                 "name": name,
                 "type": _type(entry),
-                "default": None if parameter.default is inspect.Parameter.empty else parameter.default,
-                "required": parameter.default is inspect.Parameter.empty,
+                "default": None if defaults[name] is MISSING else defaults[name],
+                "required": defaults[name] is MISSING,
                 "about": entry.get("description", ""),
             }
             for name, entry in schema.get("properties", {}).items()
-            for parameter in [signature.parameters[name]]
         ],
     }
+
+
+def _default(option: Field[Any]) -> Any:
+    return option.default if option.default_factory is MISSING else option.default_factory()
 
 
 def _type(entry: Mapping[str, Any]) -> str:

@@ -6,11 +6,13 @@ all mistakes of both kinds at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from hepanom.document import Document, Place, check_options
+from hepanom.document import Document, Place
+from hepanom.options import check_options
 from hepanom.thresholds import rule_name
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -37,7 +39,9 @@ class Use(Section):
 class Score(Use):
     """A scorer; ``name`` tells two uses of the same scorer apart."""
 
-    name: str | None = Field(None, pattern=r"^[\w.-]+$", description="name in every table; the scorer's own by default")
+    name: str | None = Field(
+        default=None, pattern=r"^[\w.-]+$", description="name in every table; the scorer's own by default"
+    )
 
     @property
     def label(self) -> str:
@@ -58,17 +62,17 @@ class Split(Section):
     valid: Annotated[float, Field(gt=0, lt=1)] = 0.1
     calibrate: Share = 0.1
     test: Share | tuple[str | int, ...] = 0.3
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
 
 
 class Adam(Section):
     """Adam (D. Kingma, J. Ba, 2014, arXiv:1412.6980)."""
 
     use: Literal["adam"] = "adam"
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(default=1e-3, gt=0)
     betas: tuple[Share, Share] = (0.9, 0.999)
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     amsgrad: bool = False
 
 
@@ -76,44 +80,44 @@ class SGD(Section):
     """Stochastic gradient descent with (Nesterov) momentum."""
 
     use: Literal["sgd"]
-    lr: float = Field(1e-2, gt=0)
-    momentum: float = Field(0.0, ge=0)
-    dampening: float = Field(0.0, ge=0)
+    lr: float = Field(default=1e-2, gt=0)
+    momentum: float = Field(default=0.0, ge=0)
+    dampening: float = Field(default=0.0, ge=0)
     nesterov: bool = False
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
 
 
 class Adadelta(Section):
     """Adadelta (M. Zeiler, 2012, arXiv:1212.5701)."""
 
     use: Literal["adadelta"]
-    lr: float = Field(1.0, gt=0)
+    lr: float = Field(default=1.0, gt=0)
     rho: Share = 0.9
-    eps: float = Field(1e-6, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    eps: float = Field(default=1e-6, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
 
 
 class Adagrad(Section):
     """Adagrad (J. Duchi, E. Hazan, Y. Singer, JMLR 12 (2011) 2121)."""
 
     use: Literal["adagrad"]
-    lr: float = Field(1e-2, gt=0)
-    lr_decay: float = Field(0.0, ge=0)
-    initial_accumulator_value: float = Field(0.0, ge=0)
-    eps: float = Field(1e-10, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    lr: float = Field(default=1e-2, gt=0)
+    lr_decay: float = Field(default=0.0, ge=0)
+    initial_accumulator_value: float = Field(default=0.0, ge=0)
+    eps: float = Field(default=1e-10, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
 
 
 class RMSprop(Section):
     """RMSprop (T. Tieleman, G. Hinton, 2012), with momentum or centred as in A. Graves, arXiv:1308.0850."""
 
     use: Literal["rmsprop"]
-    lr: float = Field(1e-2, gt=0)
+    lr: float = Field(default=1e-2, gt=0)
     alpha: Share = 0.99
-    eps: float = Field(1e-8, gt=0)
-    momentum: float = Field(0.0, ge=0)
+    eps: float = Field(default=1e-8, gt=0)
+    momentum: float = Field(default=0.0, ge=0)
     centered: bool = False
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
 
 
 def _which(optimizer: Any) -> Any:
@@ -134,17 +138,23 @@ Optimizer = Annotated[
 class Train(Section):
     """How the networks are trained."""
 
-    on: Literal["background", "all"] = Field("background", description="which events of the training share train")
-    per: str | None = Field(None, description="column whose values get a model each")
-    epochs: int = Field(100, ge=1)
-    batch: int = Field(512, ge=2)
+    on: Literal["background", "all"] = Field(
+        default="background", description="which events of the training share train"
+    )
+    per: str | None = Field(default=None, description="column whose values get a model each")
+    epochs: int = Field(default=100, ge=1)
+    batch: int = Field(default=512, ge=2)
     optimizer: Optimizer = Adam()
-    patience: int | None = Field(None, ge=1, description="epochs without a better validation loss before the stop")
-    clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
-    replicas: int = Field(1, ge=1, description="trainings that differ in their seed alone")
-    weighted: bool | Literal["absolute"] = Field(True, description="use event weights, not at all, or their magnitude")
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
-    threads: int = Field(1, ge=1, description="CPU threads; small networks are fastest with one")
+    patience: int | None = Field(
+        default=None, ge=1, description="epochs without a better validation loss before the stop"
+    )
+    clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
+    replicas: int = Field(default=1, ge=1, description="trainings that differ in their seed alone")
+    weighted: bool | Literal["absolute"] = Field(
+        default=True, description="use event weights, not at all, or their magnitude"
+    )
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    threads: int = Field(default=1, ge=1, description="CPU threads; small networks are fastest with one")
 
 
 class Rule(Section):
@@ -152,7 +162,7 @@ class Rule(Section):
 
     rule: Literal["quantile", "median", "mean", "background_efficiency", "value"]
     value: float | None = None
-    on: Literal["calibrate", "train"] = Field("calibrate", description="whose background scores set the cut")
+    on: Literal["calibrate", "train"] = Field(default="calibrate", description="whose background scores set the cut")
     weighted: bool = True
 
     @property
@@ -180,19 +190,21 @@ class Evaluate(Section):
     """Which numbers are quoted, on the test share."""
 
     metrics: tuple[Metric, ...] = ("auc", "f1", "mcc", "signal_efficiency", "max_sic")
-    expected: dict[str, float] = Field({}, description="expected yield of a class in the whole test share")
-    b_reg: float = Field(10.0, ge=0, description="regularization of the AMS, in expected background events")
-    resamples: int = Field(100, ge=10, description="bootstrap resamples behind the intervals")
+    expected: dict[str, float] = Field(default={}, description="expected yield of a class in the whole test share")
+    b_reg: float = Field(default=10.0, ge=0, description="regularization of the AMS, in expected background events")
+    resamples: int = Field(default=100, ge=10, description="bootstrap resamples behind the intervals")
 
 
 class Recipe(Section):
     """Everything that a run is made of."""
 
     name: str = Field(min_length=1)
-    seed: int = Field(0, ge=0)
-    plugins: str | None = Field(None, description="folder with plugin files")
+    seed: int = Field(default=0, ge=0)
+    plugins: str | None = Field(default=None, description="folder with plugin files")
     data: Use
-    background: tuple[str, ...] = Field((), description="classes that are background; without classes, everything is")
+    background: tuple[str, ...] = Field(
+        default=(), description="classes that are background; without classes, everything is"
+    )
     split: Split = Split()
     transforms: tuple[Use, ...] = ()
     model: Use
@@ -205,39 +217,60 @@ class Recipe(Section):
 def check(document: Document) -> tuple[Recipe | None, list[str]]:
     """Validate everything but plugin options; return (recipe or None, every mistake with its place)."""
     recipe, problems = check_options(Recipe, document.plain, (), document)
-    return recipe, problems or _inconsistencies(recipe, document)
+    found = [*_split_mistakes(document), *_rule_mistakes(document), *_repeated(document)]
+    return recipe, problems + [f"{document.where(place)}: {text}" for place, text in found]
 
 
-def _inconsistencies(recipe: Recipe, document: Document) -> list[str]:
-    """Return what types alone cannot say."""
-    found: list[tuple[Place, str]] = []
-    split = recipe.split
+def _sound(kind: type[Section], plain: Any, document: Document) -> Any:
+    """Return a part of the recipe, or None where its types are wrong, which is said elsewhere."""
+    return check_options(kind, plain, (), document)[0]
+
+
+def _items(document: Document, key: str, kind: type[Section]) -> list[Any]:
+    items = document.plain.get(key)
+    return [_sound(kind, item, document) for item in items] if isinstance(items, list) else []
+
+
+def _split_mistakes(document: Document) -> Iterator[tuple[Place, str]]:
+    """Yield what types alone cannot say of the split."""
+    split = _sound(Split, document.plain.get("split", {}), document)
+    if split is None:
+        return
     if split.column is None:
         if isinstance(split.train, tuple) or isinstance(split.test, tuple):
-            found.append((("split",), "lists of values need the column that holds them: column: NAME"))
-        elif abs(split.train + split.valid + split.calibrate + split.test - 1) > 1e-9:
-            total = split.train + split.valid + split.calibrate + split.test
-            found.append((("split",), f"the shares train, valid, calibrate and test sum to {total:g}; expected 1"))
-    else:
-        for share in ("train", "test"):
-            if not isinstance(getattr(split, share), tuple):
-                found.append((("split", share), f"with a column this is a list of its values, such as {share}: [t]"))
-        if split.valid + split.calibrate >= 1:
-            found.append((("split", "valid"), "valid and calibrate leave nothing to train on; their sum must be < 1"))
-    for index, rule in enumerate(recipe.thresholds):
+            yield ("split",), "lists of values need the column that holds them: column: NAME"
+        elif abs((total := split.train + split.valid + split.calibrate + split.test) - 1) > 1e-9:
+            yield ("split",), f"the shares train, valid, calibrate and test sum to {total:g}; expected 1"
+        return
+    for share in ("train", "test"):
+        if not isinstance(getattr(split, share), tuple):
+            yield ("split", share), f"with a column this is a list of its values, such as {share}: [t]"
+    if isinstance(split.train, tuple) and isinstance(split.test, tuple):
+        for value in sorted(set(map(str, split.train)) & set(map(str, split.test))):
+            yield ("split", "test"), f"{value} trains too; an event is for training or for the test"
+    if split.valid + split.calibrate >= 1:
+        yield ("split", "valid"), "valid and calibrate leave nothing to train on; their sum must be < 1"
+
+
+def _rule_mistakes(document: Document) -> Iterator[tuple[Place, str]]:
+    """Yield the rules whose value is missing, needless or out of range."""
+    for index, rule in enumerate(_items(document, "thresholds", Rule)):
         place = ("thresholds", index)
-        if rule.rule in ("median", "mean") and rule.value is not None:
-            found.append(((*place, "value"), f"the rule {rule.rule} takes no value"))
-        elif rule.rule in ("quantile", "background_efficiency", "value") and rule.value is None:
-            found.append((place, f"the rule {rule.rule} needs a value, such as value: 0.01"))
-        elif rule.rule in ("quantile", "background_efficiency") and not 0 < (rule.value or 0) < 1:
-            found.append(((*place, "value"), f"found {rule.value}; a {rule.rule} lies between 0 and 1"))
-    for what, labels in (
-        ("scores", [score.label for score in recipe.scores]),
-        ("thresholds", [rule.label for rule in recipe.thresholds]),
-    ):
+        if rule is None:
+            continue
+        if rule.rule in ("median", "mean"):
+            if rule.value is not None:
+                yield (*place, "value"), f"the rule {rule.rule} takes no value"
+        elif rule.value is None:
+            yield place, f"the rule {rule.rule} needs a value, such as value: 0.01"
+        elif rule.rule != "value" and not 0 < rule.value < 1:
+            yield (*place, "value"), f"found {rule.value}; a {rule.rule} lies between 0 and 1"
+
+
+def _repeated(document: Document) -> Iterator[tuple[Place, str]]:
+    """Yield the scores and thresholds that would share a name in every table."""
+    for key, kind, remedy in (("scores", Score, "; give one of them a name: NAME"), ("thresholds", Rule, "")):
+        labels = [item and item.label for item in _items(document, key, kind)]
         for index, label in enumerate(labels):
-            if label in labels[:index]:
-                remedy = "; give one of them a name: NAME" if what == "scores" else ""
-                found.append(((what, index), f"{label} is there twice{remedy}"))
-    return [f"{document.where(place)}: {text}" for place, text in found]
+            if label and label in labels[:index]:
+                yield (key, index), f"{label} is there twice{remedy}"

@@ -10,6 +10,8 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hepanom import figures as drawing
 from hepanom.canvas import style
 from hepanom.evaluate import Number
@@ -56,12 +58,15 @@ def write(result: Result, folder: Path) -> Path:
 
 
 def _png(figure: matplotlib.figure.Figure) -> bytes:
+    """Return a figure as a small PNG; ``savefig`` would draw it twice."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png")
-    Image.open(drawn).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(small, "png", optimize=True)
-    return small.getvalue()
+    canvas, image = FigureCanvasAgg(figure), io.BytesIO()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
+    drawn.quantize(COLORS, dither=Image.Dither.NONE).save(image, "png", optimize=True)
+    return image.getvalue()
 
 
 def _pictures(images: Mapping[str, bytes]) -> dict[str, list[tuple[str, str]]]:

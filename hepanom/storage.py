@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from hepanom import document, plugins, train
@@ -75,11 +76,12 @@ def load(folder: Path | str) -> Detector:
             label: _model(folder, label, Schema.from_json(schema), parts)
             for label, schema in story["categories"].items()
         }
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        rules = tuple(Threshold.from_json(entry) for entry in thresholds)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise HepanomError(
             f"{folder}: the detector is damaged: {error!r}; train it again or restore the folder"
         ) from error
-    return Detector(parts, models, tuple(Threshold.from_json(entry) for entry in thresholds), provenance)
+    return Detector(parts, models, rules, provenance)
 
 
 def _model(folder: Path, label: str, schema: Schema, parts: plugins.Parts) -> CategoryModel:

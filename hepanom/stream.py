@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Float32, Int, Shaped
 
 from hepanom.contracts import Batch, Reader
 from hepanom.errors import InputError
@@ -16,6 +17,7 @@ from hepanom.recipe import Split
 
 SHARES = ("train", "valid", "calibrate", "test")
 MOST_CATEGORIES = 100
+MISSING = {"", "nan", "inf", "-inf"}  # what a category cannot be called
 
 
 def read_shares(
@@ -23,12 +25,15 @@ def read_shares(
 ) -> tuple[dict[str, Events], int]:
     """Read everything once and return (events by share, number of events that belong to no share).
 
-    ``watch`` is told how many events were read so far.
+    ``watch`` is told how many events were read so far. Raises InputError for weights that are not finite, and where
+    there are no events.
     """
     pieces: dict[str, list[Events]] = {share: [] for share in SHARES}
     read = unused = 0
     for part in reader.parts():
         for chunk in reader.read(part):
+            if not np.isfinite(chunk.weight).all():
+                raise InputError(f"{part.file}: a weight is missing or infinite; give each event a finite weight")
             share = membership(chunk, split)
             for index, name in enumerate(SHARES):
                 pieces[name].append(chunk.mask(share == index))
@@ -46,16 +51,18 @@ def membership(events: Events, split: Split) -> Int[np.ndarray, " event"]:
     With u uniform in [0, 1) from the hash of (event id, seed): valid where u < valid, calibrate where u < valid +
     calibrate, then test or train. With a split column, test and train are what the column says.
     """
-    uniform = hash64([events.event_id], split.seed) * 2.0**-64
+    uniform = (hash64([events.event_id], split.seed) >> np.uint64(11)) * 2.0**-53
     edge = split.valid + split.calibrate
     held_out = np.where(uniform < split.valid, 1, 2)
     if split.column is None:
         assert isinstance(split.test, float)
         return np.where(uniform < edge, held_out, np.where(uniform < edge + split.test, 3, 0))
-    assert isinstance(split.train, tuple) and isinstance(split.test, tuple)
-    values = named_column(events, split.column).astype(str)
-    train = np.isin(values, [str(value) for value in split.train])
-    test = np.isin(values, [str(value) for value in split.test])
+    assert isinstance(split.train, tuple)
+    assert isinstance(split.test, tuple)
+    values, inverse = np.unique(named_column(events, split.column), return_inverse=True)
+    labels = np.array([_label(value) for value in values], str)[inverse]
+    train = np.isin(labels, [str(value) for value in split.train])
+    test = np.isin(labels, [str(value) for value in split.test])
     return np.where(train, np.where(uniform < edge, held_out, 0), np.where(test, 3, -1))
 
 
@@ -74,17 +81,20 @@ def category_labels(events: Events, per: str | None, schema: Schema) -> tuple[st
     if per is None:
         return ("all",)
     values = np.unique(named_column(events, per, schema))
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise InputError(f"train.per: column {per!r} is missing in some events; a category needs a value in each")
     if len(values) > MOST_CATEGORIES:
         raise InputError(
-            f"train.per: column {per!r} has {len(values)} values; a category has {MOST_CATEGORIES} at most"
+            f"train.per: column {per!r} has {len(values)} values; {MOST_CATEGORIES} categories are the most"
         )
-    return tuple(_label(value) for value in values)
+    labels = tuple(map(_label, values))
+    if not MISSING.isdisjoint(labels):
+        raise InputError(f"train.per: column {per!r} is missing in some events; a category needs a value in each")
+    return labels
 
 
 def _label(value: object) -> str:
-    return f"{value:g}" if isinstance(value, (float, np.floating)) else str(value)
+    if isinstance(value, (float, np.floating)) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def with_category(events: Events, per: str | None, labels: Sequence[str], schema: Schema) -> Events:
@@ -125,20 +135,24 @@ def to_batch(events: Events, schema: Schema, device: torch.device) -> Batch:
     for name, values in events.inputs.items():
         if isinstance(values, Jagged):
             raise InputError(f"input {name!r} holds points; add a transform that makes a table or an image of them")
-        _refuse_nan(values, schema.inputs[name].columns, events)
-        inputs[name] = torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(device)
+        inputs[name] = _finite(values, schema.inputs[name].columns, events).to(device)
+    target = None if events.target is None else _finite(events.target, schema.targets, events).to(device)
     return Batch(
         inputs,
         torch.from_numpy(events.weight.astype(np.float32)).to(device),
         torch.from_numpy(events.label.astype(np.int64)).to(device),
-        None if events.target is None else torch.from_numpy(events.target.astype(np.float32)).to(device),
+        target,
     )
 
 
-def _refuse_nan(values: Shaped[np.ndarray, "event ..."], columns: Sequence[str], events: Events) -> None:
-    bad = ~np.isfinite(values)
+def _finite(
+    values: Shaped[np.ndarray, "event column ..."], columns: Sequence[str], events: Events
+) -> Float32[torch.Tensor, "event column ..."]:
+    with np.errstate(over="ignore"):  # beyond float32 is as infinite as infinity
+        single: Float32[np.ndarray, "event column ..."] = np.ascontiguousarray(values, np.float32)
+    bad = ~np.isfinite(single)
     if not bad.any():
-        return
+        return torch.from_numpy(single)
     per_column = bad.reshape(len(values), bad.shape[1], -1).any(2)
     counts = ", ".join(
         f"{columns[index]} ({per_column[:, index].sum()})" for index in np.flatnonzero(per_column.any(0)).tolist()
@@ -160,10 +174,8 @@ def select(batch: Batch, index: slice | torch.Tensor) -> Batch:
 
 def slices(events: int, size: int) -> list[slice]:
     """Return consecutive slices of ``size`` events; a remainder of one event joins the slice before."""
-    edges = list(range(0, events, size))
-    if len(edges) > 1 and events - edges[-1] == 1:
-        edges.pop()
-    return [slice(start, stop) for start, stop in zip(edges, [*edges[1:], events], strict=True)]
+    edges = [*range(0, events if events == 1 else events - 1, size), events]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def batches(table: Batch, size: int) -> Iterator[Batch]:

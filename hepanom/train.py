@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from hepanom.contracts import Batch, Epoch, Network, Player
-from hepanom.errors import HepanomError
+from hepanom.errors import HepanomError, InputError
 from hepanom.files import written
 from hepanom.recipe import Optimizer, Train
 from hepanom.stream import batches, select, slices
@@ -27,7 +28,7 @@ OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = {
     "adagrad": torch.optim.Adagrad,
     "rmsprop": torch.optim.RMSprop,
 }
-FUSED = {"adam", "sgd", "adagrad"}
+FUSED = {"adam", "sgd"}
 
 
 @dataclass
@@ -36,7 +37,6 @@ class Training:
 
     network: Network
     options: Train
-    seed: int
     optimizers: dict[str, torch.optim.Optimizer]
     order: torch.Generator
     best: dict[str, Tensor]
@@ -51,7 +51,7 @@ class Training:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device that ``auto`` stands for: the GPU where there is one. Raises HepanomError for one that is not."""
+    """Return the device; ``auto`` is the GPU where there is one. Raises HepanomError for one that is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
@@ -60,19 +60,25 @@ def resolve_device(name: str) -> torch.device:
 
 
 def start(network: Network, options: Train, seed: int) -> Training:
-    """Return a training at epoch 0 of a network that lies on its device."""
+    """Return a training at epoch 0 of a network that lies on its device.
+
+    Raises InputError for optimizer options that contradict each other.
+    """
     optimizers = {
         name: _optimizer(player, options.optimizer)
         for name, player in network.players().items()
         if any(parameter.requires_grad for parameter in player.parameters)
     }
-    return Training(network, options, seed, optimizers, torch.Generator().manual_seed(seed), _copy(network))
+    return Training(network, options, optimizers, torch.Generator().manual_seed(seed), _copy(network))
 
 
 def _optimizer(player: Player, chosen: Optimizer) -> torch.optim.Optimizer:
     settings = {**chosen.model_dump(exclude={"use"}), **player.optimizer}
-    speed = {"fused": True} if chosen.use in FUSED else {"foreach": True}
-    return OPTIMIZERS[chosen.use](player.parameters, **settings, **speed)
+    settings["fused" if chosen.use in FUSED else "foreach"] = True
+    try:
+        return OPTIMIZERS[chosen.use](player.parameters, **settings)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"train.optimizer: {chosen.use}: {error}") from error
 
 
 def _copy(network: Network) -> dict[str, Tensor]:
@@ -103,7 +109,7 @@ def fit(training: Training, train: Batch, valid: Batch) -> Iterator[Epoch]:
         losses = _one_epoch(training, shuffled, epoch) if training.optimizers and not done else {}
         seconds = time.perf_counter() - began
         validation = _validate(network, valid, options.batch)
-        if not validation < float("inf"):
+        if not math.isfinite(validation):
             raise HepanomError(
                 f"epoch {epoch + 1}: the validation loss is {validation}; a smaller lr or clip: 1.0 may do"
             )
@@ -152,13 +158,8 @@ def _one_epoch(training: Training, table: Batch, epoch: int) -> dict[str, float]
     by_batch = {term: torch.stack(values) for term, values in sums.items()}
     finite = torch.stack(list(by_batch.values())).isfinite().all(0)
     if not finite.all():
-        _diverged(
-            table,
-            pieces,
-            int((~finite).nonzero()[0]),
-            epoch,
-            [t for t, v in by_batch.items() if not v.isfinite().all()],
-        )
+        broken = [term for term, values in by_batch.items() if not values.isfinite().all()]
+        _diverged(table, pieces, int((~finite).nonzero()[0]), epoch, broken)
     return {term: float(values.double().sum()) / len(table) for term, values in by_batch.items()}
 
 
@@ -172,8 +173,9 @@ def _diverged(table: Batch, pieces: list[slice], first: int, epoch: int, terms: 
         for column in peaks.topk(min(3, len(peaks))).indices
     ]
     raise HepanomError(
-        f"epoch {epoch + 1}, batch {first + 1} of {len(pieces)}: the loss ({', '.join(terms)}) is not finite; the largest "
-        f"inputs there: {', '.join(extremes)}. A smaller lr, clip: 1.0, or the transforms standardize or log may do"
+        f"epoch {epoch + 1}, batch {first + 1} of {len(pieces)}: the loss ({', '.join(terms)}) is not finite; the "
+        f"largest inputs there: {', '.join(extremes)}. A smaller lr, clip: 1.0, or the transforms standardize or log "
+        "may do"
     )
 
 
@@ -199,35 +201,56 @@ def save(training: Training, path: Path) -> None:
                 if value is not None
             }
     tensors |= {"generator/order": training.order.get_state(), "generator/cpu": torch.get_rng_state()}
-    if (device := _cuda(training.network)) is not None:
+    device = _device(training.network)
+    if device.type == "cuda":
         tensors["generator/cuda"] = torch.cuda.get_rng_state(device)
     story = {
         "best_loss": training.best_loss,
         "finished": training.finished,
-        "seed": training.seed,
+        "device": device.type,
         "history": [asdict(record) for record in training.history],
     }
+    apart = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
     with written(path) as temporary:
-        save_file(
-            {name: value.contiguous() for name, value in tensors.items()}, temporary, {"story": json.dumps(story)}
-        )
+        save_file(apart, temporary, {"story": json.dumps(story)})
 
 
 def _tensor(value: Tensor | float) -> Tensor:
     return value if isinstance(value, Tensor) else torch.tensor(value)
 
 
-def _cuda(network: Network) -> torch.device | None:
-    device = next((value.device for value in network.state_dict().values()), None)
-    return device if device is not None and device.type == "cuda" else None
+def _device(network: Network) -> torch.device:
+    return next((value.device for value in network.state_dict().values()), torch.device("cpu"))
 
 
 def restore(training: Training, path: Path) -> None:
-    """Put a fresh training, and torch's generators, into the state of the checkpoint."""
-    device = next(iter(training.network.state_dict().values())).device
-    with safe_open(path, framework="pt") as file:
-        story = json.loads(file.metadata()["story"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: safe_open is no mapping
+    """Put a fresh training, and torch's generators, into the state of the checkpoint.
+
+    Raises HepanomError for a checkpoint that is damaged, of another network, or of another kind of device, where the
+    training would not go on bit for bit.
+    """
+    device = _device(training.network)
+    try:
+        with safe_open(path, framework="pt") as file:
+            story = json.loads(file.metadata()["story"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if story["device"] != device.type:
+            raise HepanomError(
+                f"{path}: the checkpoint was made on {story['device']}, this is {device.type}; resume on the same "
+                "device, or start a new run"
+            )
+        _put(training, tensors, device)
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise HepanomError(f"{path}: cannot go on from this checkpoint ({error!r}); start a new run") from error
+    training.best_loss, training.finished = story["best_loss"], story["finished"]
+    training.history = [Epoch(**record) for record in story["history"]]
+    if training.finished:
+        training.network.load_state_dict(training.best)
+        training.network.eval()
+
+
+def _put(training: Training, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+    """Hand network, optimizers and generators their tensors."""
 
     def group(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -242,16 +265,5 @@ def restore(training: Training, path: Path) -> None:
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     training.order.set_state(tensors["generator/order"])
     torch.set_rng_state(tensors["generator/cpu"])
-    if "generator/cuda" in tensors:
+    if device.type == "cuda":
         torch.cuda.set_rng_state(tensors["generator/cuda"], device)
-    training.best_loss, training.finished = story["best_loss"], story["finished"]
-    training.history = [Epoch(**record) for record in story["history"]]
-    if training.finished:
-        training.network.load_state_dict(training.best)
-        training.network.eval()
-
-
-def rates(history: list[Epoch]) -> Mapping[str, float]:
-    """Return what to remember of a training's speed: the median events per second over its epochs."""
-    ordered = sorted(record.events_per_second for record in history)
-    return {"events_per_second": ordered[len(ordered) // 2]} if ordered else {}

@@ -6,7 +6,7 @@ import fcntl
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,25 +31,22 @@ class Workspace:
         return self.folder / "trainings"
 
     def remember(self, **note: Any) -> None:
-        """Keep facts that a resumed run needs."""
-        with written(self.folder / "run.json") as temporary:
-            temporary.write_text(json.dumps({**self.note, **note}), encoding="utf-8")
+        """Keep facts that a resumed run needs, beside those kept before."""
+        file = self.folder / "run.json"
+        kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        with written(file) as temporary:
+            temporary.write_text(json.dumps({**kept, **note}), encoding="utf-8")
 
 
 @contextmanager
 def claim(state: Path, document: Document, *, resume: bool) -> Iterator[Workspace]:
     """Claim a fresh folder for this recipe, or with ``resume`` the newest that an interrupted run of it left.
 
-    The folder is removed when the block ends well and stays when it does not. Folders of other interrupted runs of the
-    same recipe are removed when a run ends well. Raises InputError where there is nothing to resume.
+    The folder is removed when the block ends well, and stays when it does not and anything was remembered. Folders of
+    other interrupted runs of the same recipe are removed when a run ends well. Raises InputError where there is nothing
+    to resume.
     """
     home = state / "checkpoints" / document.fingerprint()
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HepanomError(
-            f"{home}: cannot be created: {error.strerror}; choose another folder with --state"
-        ) from error
     left = sorted(home.glob("*/run.json"), key=lambda note: note.stat().st_mtime)
     if resume and not left:
         raise InputError(
@@ -57,7 +54,12 @@ def claim(state: Path, document: Document, *, resume: bool) -> Iterator[Workspac
             "folder must be those of the interrupted run; without --resume a new run starts"
         )
     folder = left[-1].parent if resume else home / uuid4().hex[:12]
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HepanomError(
+            f"{folder}: cannot be created: {error.strerror}; choose another folder with --state"
+        ) from error
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,17 +68,28 @@ def claim(state: Path, document: Document, *, resume: bool) -> Iterator[Workspac
         note = json.loads((folder / "run.json").read_text(encoding="utf-8")) if resume else {}
         dead = [other.parent for other in left if other.parent != folder and not _busy(other.parent)]
         abandoned = tuple(json.loads((other / "run.json").read_text(encoding="utf-8"))["run_id"] for other in dead)
-        yield Workspace(folder, note, abandoned)
-    for finished in (folder, *dead):
-        shutil.rmtree(finished, ignore_errors=True)
-    if not any(home.iterdir()):
-        home.rmdir()
+        try:
+            yield Workspace(folder, note, abandoned)
+        except BaseException:
+            if not (folder / "run.json").exists():
+                _remove(folder)
+            raise
+    for finished in (folder, *(other for other in dead if not _busy(other))):  # one may be resumed by now
+        _remove(finished)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a run's folder, and its recipe's where that is empty now; another run may do the same or just begin."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.parent.rmdir()
 
 
 def _busy(folder: Path) -> bool:
-    with (folder / "lock").open("w") as lock:
-        try:
+    """Return whether another process holds the folder, or has just removed it."""
+    try:
+        with (folder / "lock").open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except OSError:
+        return True
     return False

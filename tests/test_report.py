@@ -17,10 +17,11 @@ from jaxtyping import Float, Int
 
 from hepanom import curves, histograms, report, tables
 from hepanom.contracts import Epoch
+from hepanom.errors import HepanomError
 from hepanom.evaluate import METRICS, Number, Scored, evaluate
 from hepanom.events import Input, Schema
 from hepanom.result import Count, Latent, Result, Sample, Strange
-from hepanom.thresholds import Threshold, rule_name, threshold
+from hepanom.thresholds import rule_name, threshold
 
 EVENTS = 5_000
 CATEGORIES = ("0", "2<script>alert(1)</script>")
@@ -162,6 +163,31 @@ def unlabelled() -> Result:
 
 
 @pytest.fixture(scope="module")
+def bare(unlabelled: Result) -> Result:
+    """Return the least that a run can find out: scores of one model on events without labels."""
+    one, unknown = np.zeros_like(unlabelled.test.category), np.full_like(unlabelled.test.anomaly, -1)
+    return replace(
+        unlabelled,
+        provenance={},
+        categories=("all",),
+        histories={},
+        latent=None,
+        strangest={},
+        thresholds=[],
+        dropped={},
+        train=replace(unlabelled.train, category=np.zeros_like(unlabelled.train.category)),
+        test=replace(unlabelled.test, category=one, anomaly=unknown),
+        scored=replace(unlabelled.scored, category=one, anomaly=unknown),
+    )
+
+
+@pytest.fixture
+def blank_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare a test the drawing, which takes most of the time."""
+    monkeypatch.setattr(report, "_png", lambda _: b"blank")
+
+
+@pytest.fixture(scope="module")
 def folder(result: Result, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     assert report.write(result, folder) == folder / "report.html"
@@ -285,6 +311,7 @@ def test_the_best_epoch_is_that_of_the_smallest_validation_loss(result: Result, 
         assert f"{label} {replica} 40 {best.epoch} {best.validation:.5g} 200,000" in words
 
 
+@pytest.mark.usefixtures("blank_images")
 def test_without_labels_the_page_says_what_is_left_out(unlabelled: Result, tmp_path: Path) -> None:
     page = report.write(unlabelled, tmp_path).read_text(encoding="utf-8")
     assert "There are no curves: no test event is known to be an anomaly." in page
@@ -293,49 +320,40 @@ def test_without_labels_the_page_says_what_is_left_out(unlabelled: Result, tmp_p
     assert {name.partition("_")[0] for name in names} == {"loss", "score", "latent"}
 
 
-def test_a_bare_result_still_makes_a_page(unlabelled: Result, tmp_path: Path) -> None:
+def test_a_bare_result_still_makes_a_page(bare: Result, tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "old.png").touch()
-    bare = replace(
-        unlabelled,
-        provenance={},
-        categories=("all",),
-        histories={},
-        latent=None,
-        strangest={},
-        thresholds=[],
-        dropped={},
-        train=replace(unlabelled.train, category=np.zeros_like(unlabelled.train.category)),
-        test=replace(
-            unlabelled.test,
-            category=np.zeros_like(unlabelled.test.category),
-            anomaly=np.full_like(unlabelled.test.anomaly, -1),
-        ),
-        scored=replace(unlabelled.scored, anomaly=np.full_like(unlabelled.scored.anomaly, -1)),
-    )
     page = report.write(bare, tmp_path).read_text(encoding="utf-8")
     for sentence in ("no test event has a known label", "no latent code", "no thresholds", "without epochs"):
         assert sentence in page
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"score_reconstruction_all", "score_elbo_all"}
 
 
-def test_figures_leave_nothing_behind_in_pyplot(unlabelled: Result) -> None:
+@pytest.mark.usefixtures("blank_images")
+def test_a_full_page_leaves_figures_to_the_folder(
+    bare: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "PAGE_LIMIT", 9)
+    page = report.write(bare, tmp_path).read_text(encoding="utf-8")
+    assert page.count("data:image/png") == 1
+    assert "is in the folder beside this page, as figures/score_elbo_all.png" in page
+
+
+@pytest.mark.usefixtures("blank_images")
+def test_a_page_that_cannot_be_written_is_named(bare: Result, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(HepanomError, match="file/figures"):
+        report.write(bare, tmp_path / "file")
+
+
+def test_figures_leave_nothing_behind_in_pyplot(bare: Result) -> None:
     import matplotlib as mpl
     from matplotlib import pyplot as plt
 
     before = dict(mpl.rcParams)
-    report.figures(unlabelled)
+    report.figures(bare)
     assert plt.get_fignums() == []
     assert dict(mpl.rcParams) == before
-
-
-def test_a_full_page_leaves_figures_to_the_folder(
-    unlabelled: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(report, "PAGE_LIMIT", 60_000)
-    page = report.write(unlabelled, tmp_path).read_text(encoding="utf-8")
-    assert page.count("data:image/png") == 1
-    assert "is in the folder beside this page, as figures/score_elbo_0.png" in page
 
 
 def test_a_histogram_holds_every_event_and_its_weight(result: Result) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -51,7 +52,7 @@ class Dense:
     def stack(self, widths: Sequence[int]) -> nn.Sequential:
         """Return the hidden layers from widths[0] inputs to widths[-1] nodes."""
         layers: list[nn.Module] = []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             layers.append(self.linear(before, after))
             if self.batch_norm:
                 layers.append(nn.BatchNorm1d(after))

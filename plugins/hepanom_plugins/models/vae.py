@@ -130,7 +130,7 @@ def kl(
 
 
 def negative_log_likelihood(
-    x: Float[Tensor, "event feature"], mean: Float[Tensor, "event feature"], log_variance: Float[Tensor, "..."]
+    x: Float[Tensor, "event feature"], mean: Float[Tensor, "event feature"], log_variance: Float[Tensor, "*spread"]
 ) -> Float[Tensor, " event"]:
     """Return -ln N(x; m, s^2) = sum_i [ln(2 pi s_i^2) / 2 + (x_i - m_i)^2 / (2 s_i^2)] of each event."""
     constant = x.shape[1] * math.log(2 * math.pi)

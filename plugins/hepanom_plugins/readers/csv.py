@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -119,7 +119,7 @@ class Csv(Reader):
 
     def _features(self, names: Sequence[str]) -> tuple[str, ...]:
         used = {column for _, column in self._roles()}
-        return tuple(match_columns(self.features, [name for name in names if name not in used]))
+        return _match("features", self.features, [name for name in names if name not in used])
 
     def _unit(self, column: str) -> str:
         by_pattern = (unit for pattern, unit in self.units.items() if fnmatchcase(column, pattern))
@@ -148,14 +148,8 @@ class Csv(Reader):
             other = used.setdefault(column, role)
             if other != role and not {other, role} <= BESIDE:
                 raise InputError(f"column {column!r} cannot be both in `{other}` and in `{role}`")
-        for option, patterns, columns in (
-            ("units", self.units, self._features(names)),
-            ("types", self.types, self._beside()),
-        ):
-            try:
-                match_columns(list(patterns), columns)
-            except InputError as error:
-                raise InputError(f"{option}: {error}") from error
+        _match("units", self.units, self._features(names))
+        _match("types", self.types, self._beside())
         class_of = [(value, name) for name, values in self.classes.items() for value in values]
         if self.label is not None and not class_of:
             raise InputError(f"label {self.label!r} needs `classes`: class name -> its values in that column")
@@ -218,6 +212,14 @@ class Csv(Reader):
             if any(text == value if isinstance(value, str) else number == value for value in values):
                 return index
         return -1
+
+
+def _match(option: str, patterns: Iterable[str], columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that the patterns of an option name."""
+    try:
+        return tuple(match_columns(tuple(patterns), columns))
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from error
 
 
 def _carried(column: pl.Series, unique: bool, table: Table, line: int) -> Shaped[np.ndarray, " event"]:

@@ -22,10 +22,10 @@ Type = Literal["float32", "float", "int", "str"]
 BLOCK = 8 << 20  # bytes of decompressed text parsed at a time
 SAMPLE = 1000  # rows that tell a column's type
 LONGEST = 1 << 20  # bytes of a header beyond which a file is no table
-NUMBER = "a number; where a value is missing, leave the field empty or write nan"
+NUMBER = "a number; where a value is missing leave the field empty or write nan"
 POLARS = {"float32": pl.Float32, "float": pl.Float64, "int": pl.Int64, "str": pl.String}
 EXPECTED = {
-    "float32": NUMBER,
+    "float32": f"{NUMBER}, or leave the column out of `features`",
     "float": NUMBER,
     "int": "an integer, as the first rows are; say in the option `types` whether it is float or str",
 }
@@ -149,7 +149,7 @@ def check(table: Table, text: bytes, line: int) -> pl.DataFrame:
         _refuse_ragged_rows(table, text, line)
         _refuse_bad_field(table, text, line)
         raise InputError(f"{table.file}:{line}: a line from here on cannot be parsed: {error}") from error
-    if not _rectangular(table, text, frame):
+    if text[:1] in b"\r\n" or not _rectangular(table, text, frame):  # polars 1 skips an empty first line
         _refuse_ragged_rows(table, text, line)
     return frame
 

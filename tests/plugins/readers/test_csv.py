@@ -21,7 +21,6 @@ from hepanom.events import Events, hash64
 from hepanom_plugins.readers import delimited
 from hepanom_plugins.readers.csv import Csv
 
-SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 ROWS = """run,event,pt,eta,n,kind,w,px,where
 1,10,25.5,-1.25,2,s,0.5,1.5,barrel
 1,11,-999,,3,b,-0.25,2.5,endcap
@@ -37,17 +36,8 @@ OPTIONS: dict[str, Any] = {
     "targets": ("px",),
     "missing": (-999.0,),
 }
-
-
-def write(path: Path, text: str | bytes) -> str:
-    content = text.encode() if isinstance(text, str) else text
-    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-    return str(path)
-
-
-def read(reader: Csv) -> Events:
-    reader.schema()
-    return Events.concat([events for part in reader.parts() for events in reader.read(part)])
+Write = Callable[[str, str | bytes], str]
+Read = Callable[[Csv], Events]
 
 
 def assert_same(a: Events, b: Events) -> None:
@@ -64,8 +54,8 @@ def assert_same(a: Events, b: Events) -> None:
 
 
 @pytest.mark.parametrize("name", ["events.csv", "events.csv.gz"])
-def test_a_table_becomes_events(tmp_path: Path, name: str) -> None:
-    reader = Csv(path=write(tmp_path / name, ROWS), units={"*": "cm", "pt": "GeV"}, **OPTIONS)
+def test_a_table_becomes_events(name: str, write: Write, read: Read) -> None:
+    reader = Csv(path=write(name, ROWS), units={"*": "cm", "pt": "GeV"}, **OPTIONS)
     events, schema = read(reader), reader.schema()
     _, table = schema.table()
     assert (table.columns, table.units) == (("pt", "eta"), ("GeV", "cm"))
@@ -86,8 +76,8 @@ def test_a_table_becomes_events(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(events.event_id, hash64([events.beside["run"], events.beside["event"]]))
 
 
-def test_a_bare_table_is_all_features_with_weight_one_and_no_label(tmp_path: Path) -> None:
-    events = read(Csv(path=write(tmp_path / "a.csv", "x,y\n1,2\n3,4\n")))
+def test_a_bare_table_is_all_features_with_weight_one_and_no_label(write: Write, read: Read) -> None:
+    events = read(Csv(path=write("a.csv", "x,y\n1,2\n3,4\n")))
     assert events.inputs["features"].tolist() == [[1, 2], [3, 4]]
     assert (events.weight.tolist(), events.label.tolist(), events.target) == ([1, 1], [-1, -1], None)
     assert {name: column.tolist() for name, column in events.beside.items()} == {"row": [0, 1]}
@@ -99,7 +89,7 @@ NUMBERS = st.one_of(
 WORDS = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=("Cs", "Cc", "Zl", "Zp")), max_size=6)
 
 
-@SAME_FOLDER
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
     rows=st.lists(st.tuples(NUMBERS, st.sampled_from("sb"), WORDS, NUMBERS), min_size=1, max_size=30),
     block=st.integers(1, 200),
@@ -107,12 +97,12 @@ WORDS = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=("
     name=st.sampled_from(["t.csv", "t.csv.gz"]),
 )
 def test_events_do_not_depend_on_block_size(
-    tmp_path: Path, rows: list[tuple[str, ...]], block: int, end: str, name: str
+    rows: list[tuple[str, ...]], block: int, end: str, name: str, write: Write, read: Read
 ) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator=end)
     writer.writerows([("x", "kind", "word", "y"), *rows])
-    path = write(tmp_path / name, text.getvalue())
+    path = write(name, text.getvalue())
     classes = {"b": ("b",), "s": ("s",)}
     reader = Csv(path, label="kind", classes=classes, keep=("word",), missing=(-999.0,), types={"word": "str"})
     whole = read(reader)
@@ -124,16 +114,16 @@ def test_events_do_not_depend_on_block_size(
     np.testing.assert_array_equal(whole.inputs["features"], np.array(expected, np.float32))
 
 
-def test_blocks_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = Csv(write(tmp_path / "a.csv", "x,y\n" + "1,2\n" * 1000))
+def test_blocks_are_bounded(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
+    reader = Csv(write("a.csv", "x,y\n" + "1,2\n" * 1000))
     monkeypatch.setattr(delimited, "BLOCK", 400)
     sizes = [len(events) for events in reader.read(*reader.parts())]
     assert sum(sizes) == 1000
     assert max(sizes) <= 101
 
 
-def test_event_id_depends_on_id_columns_and_not_on_the_file(tmp_path: Path) -> None:
-    first, second = write(tmp_path / "a.csv", ROWS), write(tmp_path / "b.csv.gz", ROWS)
+def test_event_id_depends_on_id_columns_and_not_on_the_file(write: Write, read: Read) -> None:
+    first, second = write("a.csv", ROWS), write("b.csv.gz", ROWS)
     by_id = [read(Csv(path, id=("run", "event"), features=("pt",))).event_id for path in (first, second)]
     np.testing.assert_array_equal(*by_id)
     assert len(set(by_id[0].tolist())) == 3
@@ -141,55 +131,61 @@ def test_event_id_depends_on_id_columns_and_not_on_the_file(tmp_path: Path) -> N
     assert len({*by_row[0].tolist(), *by_row[1].tolist()}) == 6
 
 
-def test_event_id_without_id_columns_depends_on_base_name_and_row(tmp_path: Path) -> None:
-    (tmp_path / "moved").mkdir()
+def test_event_id_without_id_columns_depends_on_base_name_and_row(write: Write, read: Read) -> None:
     text = "x\n" + "1\n" * 5
-    here, there = write(tmp_path / "a.csv", text), write(tmp_path / "moved" / "a.csv.gz", text)
+    here, there = write("a.csv", text), write("moved/a.csv.gz", text)
     ids = [read(Csv(path)).event_id for path in (here, there)]
     np.testing.assert_array_equal(*ids)
     assert len(set(ids[0].tolist())) == 5
 
 
-def test_files_are_found_by_globs_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_found_by_globs_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write, read: Read
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for number in (3, 1, 2):
-        write(tmp_path / f"part{number}.csv", f"x\n{number}\n")
+        write(f"part{number}.csv", f"x\n{number}\n")
     assert read(Csv("~/part*.csv")).inputs["features"].tolist() == [[1], [2], [3]]
     several = Csv(("~/part3.csv", "~/part*.csv"))
     assert read(several).inputs["features"].tolist() == [[3], [1], [2]]
     assert several.parts()[0] == Part(str(tmp_path / "part3.csv"), 0, 4)
 
 
-def test_labels_that_are_numbers_are_compared_as_numbers(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", "x,y\n1,0.0\n2,1.000000000000000000e+00\n3,0\n")
+def test_labels_that_are_numbers_are_compared_as_numbers(write: Write, read: Read) -> None:
+    path = write("a.csv", "x,y\n1,0.0\n2,1.000000000000000000e+00\n3,0\n")
     assert read(Csv(path, label="y", classes={"good": (0,), "bad": (1,)})).label.tolist() == [0, 1, 0]
 
 
-def test_columns_beside_take_the_narrowest_type_of_the_first_rows(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", "x,i,f,hole,s\n1,9007199254740993,1.5,1,a\n2,2,2,,7\n")
-    beside = read(Csv(path, keep=("i", "f", "hole", "s"))).beside
-    assert {name: column.dtype.kind for name, column in beside.items()} == dict(row="i", i="i", f="f", hole="f", s="U")
+def test_columns_beside_take_the_narrowest_type_of_the_first_rows(write: Write, read: Read) -> None:
+    path = write("a.csv", "x,i,f,hole,s\n1,9007199254740993,1.5,1,a\n2,2,2,,7\n")
+    beside = read(Csv(path, features=("x",), keep=("i", "f", "hole", "s"))).beside
+    assert {name: column.dtype.kind for name, column in beside.items()} == dict(
+        zip(["row", "i", "f", "hole", "s"], "iiffU", strict=True)
+    )
     assert beside["i"][0] == 9007199254740993
     np.testing.assert_array_equal(beside["hole"], [1, np.nan])
-    assert read(Csv(path, keep=("i",), types={"i": "str"})).beside["i"].tolist() == ["9007199254740993", "2"]
+    assert read(Csv(path, features=("x",), keep=("i",), types={"i": "str"})).beside["i"].tolist() == [
+        "9007199254740993",
+        "2",
+    ]
 
 
 def test_a_type_that_changes_late_is_an_error_until_the_recipe_says_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, write: Write, read: Read
 ) -> None:
     monkeypatch.setattr(delimited, "SAMPLE", 2)
-    path = write(tmp_path / "a.csv", "x,n\n1,2\n1,3\n1,2.5\n")
+    path = write("a.csv", "x,n\n1,2\n1,3\n1,2.5\n")
     with pytest.raises(InputError, match=r"a\.csv:4: column 'n': '2\.5' is not an integer.*`types`"):
         read(Csv(path, keep=("n",)))
     assert read(Csv(path, keep=("n",), types={"n": "float"})).beside["n"].tolist() == [2, 3, 2.5]
-    path = write(tmp_path / "b.csv", "n,x\n1,2\n1,3\n,2\n")
+    path = write("b.csv", "n,x\n1,2\n1,3\n,2\n")
     with pytest.raises(InputError, match=r"b\.csv:4: column 'n': an empty field is no integer.*`types`"):
         read(Csv(path, keep=("n",)))
 
 
-def test_other_files_may_lack_what_is_not_a_feature(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    reader = Csv(path=write(tmp_path / "train.csv", ROWS), features=("pt", "eta"), types={"where": "str"}, **OPTIONS)
-    bare = write(tmp_path / "bare.csv", "eta,event,pt,run\n1,10,2,1\n")
+def test_other_files_may_lack_what_is_not_a_feature(caplog: pytest.LogCaptureFixture, write: Write, read: Read) -> None:
+    reader = Csv(path=write("train.csv", ROWS), features=("pt", "eta"), types={"where": "str"}, **OPTIONS)
+    bare = write("bare.csv", "eta,event,pt,run\n1,10,2,1\n")
     with caplog.at_level(logging.INFO):
         other = reader.on([bare])
     assert "bare.csv: without kind, n, px, w, where" in caplog.text
@@ -198,11 +194,11 @@ def test_other_files_may_lack_what_is_not_a_feature(tmp_path: Path, caplog: pyte
     assert (events.label.tolist(), events.weight.tolist(), events.target) == ([-1], [1], None)
     assert tuple(events.beside) == ("run", "event")
     assert events.event_id[0] == read(reader).event_id[0]
-    full = write(tmp_path / "full.csv", ROWS)
+    full = write("full.csv", ROWS)
     caplog.clear()
     assert_same(read(reader.on([full])), read(reader))
     assert "without" not in caplog.text
-    lacking = write(tmp_path / "lacking.csv", "run,event,pt,Eta\n1,10,2,1\n")
+    lacking = write("lacking.csv", "run,event,pt,Eta\n1,10,2,1\n")
     with pytest.raises(InputError, match=r"lacking\.csv:1: features: column 'eta' is not there; did you mean 'Eta'"):
         reader.on([lacking]).schema()
 
@@ -218,8 +214,13 @@ def test_options_are_checked_as_the_recipe_is() -> None:
             adapter.validate_json(json.dumps({"path": "a.csv", **wrong}), strict=True)
 
 
-Make = Callable[[Path], Csv]
-
-
-def of(text: str | bytes, name: str = "bad.csv", **options: Any) -> Make:
-    return lambda folder: Csv(path=write(folder / name, text), **options)
+def test_the_measured_table_of_detector_faults_is_read(data: Path, read: Read) -> None:
+    path = str(data / "detector_anomalies" / "train.csv.gz")
+    reader = Csv(path, label="isSkewed", classes={"good": (0,), "skewed": (1,)})
+    events = read(reader)
+    with gzip.open(path, "rt") as file:
+        expected = np.array(list(csv.reader(file))[1:], float)
+    np.testing.assert_array_equal(events.inputs["features"], expected[:, :-1].astype(np.float32))
+    assert events.inputs["features"].shape == (80000, 16)
+    assert np.bincount(events.label).tolist() == [40650, 39350]
+    assert len(set(events.event_id.tolist())) == 80000
