@@ -1,4 +1,5 @@
 """``python -m hepanom`` is the command ``hepanom``."""
+
 from __future__ import annotations
 
 from hepanom.cli import main

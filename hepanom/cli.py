@@ -51,7 +51,10 @@ def common(function: Command) -> Command:
                 logging.getLogger("hepanom").exception("where it happened")
             _fail(error, as_json)
         else:
-            click.echo(json.dumps(found, default=str)) if as_json else quiet or click.echo(text(found))
+            if as_json:
+                click.echo(json.dumps(found, default=str))
+            elif not quiet:
+                click.echo(text(found))
 
     return command
 

@@ -26,8 +26,8 @@ def written(path: Path | str) -> Iterator[Path]:
             raise OSError("it is neither a file nor a folder")  # root could replace /dev/null
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        if path.is_dir():
-            path.replace(retired)
+        if path.exists() and any(map(Path.is_dir, (path, temporary))):
+            path.replace(retired)  # only a file can be replaced in one step
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         why = getattr(error, "strerror", None) or error

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from hepanom.contracts import Epoch
 from hepanom.recipe import Recipe
-from hepanom.run import Silent, Watcher
+from hepanom.run import Watcher
 
 
 class Terminal(Watcher):
@@ -59,7 +59,7 @@ class Terminal(Watcher):
 def progress(quiet: bool) -> Iterator[Watcher]:
     """Yield a watcher that shows a run's progress on stderr, or one that shows nothing."""
     if quiet:
-        yield Silent()
+        yield Watcher()
         return
     with Live(console=Console(stderr=True), refresh_per_second=8, transient=True) as live:
         terminal = Terminal(live)

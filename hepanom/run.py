@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from hepanom import address, facts, output, plugins, provenance, report, storage, track, train, workspace
 from hepanom.assess import assess
@@ -21,8 +21,7 @@ from hepanom.result import Result
 from hepanom.stream import read_shares
 
 
-@runtime_checkable
-class Watcher(Protocol):
+class Watcher:
     """Someone who looks on while a run goes on; this one does nothing."""
 
     def begin(self, recipe: Recipe) -> None:
@@ -36,10 +35,6 @@ class Watcher(Protocol):
 
     def epoch(self, category: str, replica: int, record: Epoch) -> None:
         """Hear what an epoch gave."""
-
-
-class Silent(Watcher):
-    """Nobody looks on."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,7 @@ def run(
     same recipe goes on and ends with the weights of the uninterrupted one, bit for bit. Raises RecipeError before any
     event is read, InputError for data that cannot be used, HepanomError for a run that failed.
     """
-    watcher = watcher or Silent()
+    watcher = watcher or Watcher()
     parts = plugins.build(document)
     watcher.begin(parts.recipe)
     options = parts.recipe.train

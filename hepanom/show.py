@@ -86,7 +86,7 @@ def _numbers(metrics: Mapping[str, Mapping[str, float | None]]) -> list[Table]:
             cuts.setdefault((scorer, path[0]), {})[metric] = f"{number['value']:.3g}"
     return [
         _pivot("test share, weighted", ("number",), {(metric,): row for metric, row in curves.items()}),
-        _pivot("at the thresholds, weighted", ("scorer", "rule"), cuts),
+        _pivot("at the thresholds, weighted", ("scorer", "rule"), {(*key,): row for key, row in cuts.items()}),
     ]
 
 

@@ -6,10 +6,11 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -208,11 +209,18 @@ def save(training: Training, path: Path) -> None:
         "best_loss": training.best_loss,
         "finished": training.finished,
         "device": device.type,
-        "history": [asdict(record) for record in training.history],
+        "terms": list(training.history[0].losses) if training.history else [],
     }
+    tensors["history"] = _history(training)
     apart = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
     with written(path) as temporary:
         save_file(apart, temporary, {"story": json.dumps(story)})
+
+
+def _history(training: Training) -> Float[Tensor, "epoch column"]:
+    """Return the records as numbers: as text they would cost more than a short epoch after some hundred of them."""
+    rows = [[r.epoch, r.validation, r.best, r.events_per_second, *r.losses.values()] for r in training.history]
+    return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1 if rows else 4)
 
 
 def _tensor(value: Tensor | float) -> Tensor:
@@ -243,7 +251,10 @@ def restore(training: Training, path: Path) -> None:
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise HepanomError(f"{path}: cannot go on from this checkpoint ({error!r}); start a new run") from error
     training.best_loss, training.finished = story["best_loss"], story["finished"]
-    training.history = [Epoch(**record) for record in story["history"]]
+    training.history = [
+        Epoch(int(epoch), dict(zip(story["terms"], losses, strict=True)), validation, bool(best), rate)
+        for epoch, validation, best, rate, *losses in tensors["history"].tolist()
+    ]
     if training.finished:
         training.network.load_state_dict(training.best)
         training.network.eval()

@@ -72,7 +72,9 @@ def test_run_score_and_show_agree(recipe: Path, state: Path, tmp_path: Path) -> 
 
     out = tmp_path / "scores.parquet"
     scored = plain(call("score", found["detector"], "toy:9:1000", "--out", out, "--json"))
-    by_run = plain(call("score", found["run_id"], "toy:9:1000", "--out", tmp_path / "b.parquet", "--json", "--tracking", state))
+    by_run = plain(
+        call("score", found["run_id"], "toy:9:1000", "--out", tmp_path / "b.parquet", "--json", "--tracking", state)
+    )
     assert scored["events"] == by_run["events"] == 1000
     table = pq.read_table(out)
     assert table.equals(pq.read_table(tmp_path / "b.parquet"))

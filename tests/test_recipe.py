@@ -97,17 +97,17 @@ def test_what_every_recipe_needs_is_missed(key: str, line: int) -> None:
         ("{train: [t]}", "5:1: split: lists of values need the column that holds them: column: NAME"),
         ("{test: [t]}", "5:1: split: lists of values need the column"),
         ("{column: set, train: [t]}", "5:1: split.test: with a column this is a list of its values, such as test: [t]"),
-        ("{column: set, train: 0.5, test: [b]}", "5:21: split.train: with a column this is a list of its values"),
-        ("{column: set, train: [t, 1], test: [b, '1']}", "5:36: split.test: 1 trains too"),
-        ("{column: set, train: [t], test: [b], valid: 0.5, calibrate: 0.5}", "5:44: split.valid: valid and calibrate"),
+        ("{column: set, train: 0.5, test: [b]}", "5:22: split.train: with a column this is a list of its values"),
+        ("{column: set, train: [t, 1], test: [b, '1']}", "5:37: split.test: 1 trains too"),
+        ("{column: set, train: [t], test: [b], valid: 0.5, calibrate: 0.5}", "5:45: split.valid: valid and calibrate"),
         ("{column: set, train: [t], test: [b, 3], valid: 0.2, calibrate: 0}", None),
         ("{train: 1.0}", "5:9: split.train: found 1.0; expected less than 1 or a valid array"),
     ],
 )  # fmt: skip
 def test_a_split_that_does_not_add_up_is_refused(split: str, problem: str | None) -> None:
     found = problems(f"split: {split}")
-    assert len(found) == (problem is not None)
-    assert all(entry.startswith(f"r.yaml:{problem}") for entry in found)
+    assert len(found) == (problem is not None), found
+    assert all(entry.startswith(f"r.yaml:{problem}") for entry in found), found
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_a_split_that_does_not_add_up_is_refused(split: str, problem: str | None
 )
 def test_a_rule_has_the_value_it_needs(rule: str, problem: str | None) -> None:
     found = problems(f"thresholds: [{rule}]")
-    assert len(found) == (problem is not None)
-    assert all(entry.startswith(f"r.yaml:{problem}") for entry in found)
+    assert len(found) == (problem is not None), found
+    assert all(entry.startswith(f"r.yaml:{problem}") for entry in found), found
 
 
 def test_two_uses_of_a_scorer_need_a_name() -> None:

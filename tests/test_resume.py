@@ -78,8 +78,8 @@ def test_a_checkpoint_is_tensors_and_json_alone(tmp_path: Path) -> None:
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     story = json.loads(header.pop("__metadata__")["story"])
-    assert set(story) == {"best_loss", "finished", "device", "history"}
-    assert {entry["dtype"] for entry in header.values()} <= {"F32", "I64", "U8"}
+    assert set(story) == {"best_loss", "finished", "device", "terms"}
+    assert {entry["dtype"] for entry in header.values()} <= {"F32", "F64", "I64", "U8"}
     assert max(entry["data_offsets"][1] for entry in header.values()) == len(content) - 8 - length
 
 

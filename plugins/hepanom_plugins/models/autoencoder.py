@@ -53,7 +53,8 @@ class AutoencoderNetwork(Network):
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:
         """Return the mean squared error of each event, without penalties."""
         inputs = batch.inputs[self.table]
-        return (self.decoder(self.encoder(inputs)) - inputs).square().mean(1)
+        error: Tensor = (self.decoder(self.encoder(inputs)) - inputs).square()
+        return error.mean(1)
 
     def loss(self, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, " event"]]:
         """Return the mean squared error of each event, and the penalties."""

@@ -31,7 +31,7 @@ def build(model: VAE | Autoencoder) -> Network:
 
 
 def scored(scorer: Scorer, network: Network, events: Batch) -> torch.Tensor:
-    with torch.inference_mode():
+    with torch.no_grad():
         return scorer.score(events, network(events), {}, network)
 
 
@@ -41,7 +41,7 @@ def vae() -> Network:
 
 
 def outputs(network: Network, events: Batch) -> Outputs:
-    with torch.inference_mode():
+    with torch.no_grad():
         return network(events)
 
 
@@ -71,7 +71,7 @@ def test_latent_mu2_is_the_squared_length_of_the_mean(vae: Network) -> None:
 def test_elbo_without_samples_is_the_bound_at_the_mean(vae: Network) -> None:
     assert isinstance(vae, VAENetwork)
     found = outputs(vae, batch())
-    mean, log_variance = vae.decode(found["latent_mean"])
+    mean, log_variance = (value.detach() for value in vae.decode(found["latent_mean"]))
     likelihood = Normal(mean, (log_variance / 2).exp()).log_prob(batch().inputs["features"]).sum(1)
     torch.testing.assert_close(scored(Elbo(), vae, batch()), scored(KL(), vae, batch()) - likelihood)
 
@@ -89,16 +89,20 @@ def test_every_event_meets_the_same_noise(vae: Network) -> None:
     torch.testing.assert_close(scored(Elbo(samples=5), vae, reverse).flip(0), scored(Elbo(samples=5), vae, events))
 
 
-@pytest.mark.parametrize(("samples", "tolerance"), [(16, 1.0), (1024, 0.125)])
-def test_sampled_elbo_converges_to_its_mean_as_one_over_the_root_of_the_samples(samples: int, tolerance: float) -> None:
-    """With a linear decoder E ln p(x|z) is known: (x - m)^2 is joined by the variance that z brings, sum_j W_ij^2 s_j^2."""
-    network, events = build(VAE(hidden=(), latent=2, decoder="fixed", variance=0.5)), batch(200)
+@pytest.mark.parametrize("samples", [8, 256])
+def test_sampled_elbo_converges_to_the_expectation(samples: int) -> None:
+    """For a linear decoder E (x_i - x'_i)^2 grows by sum_j W_ij^2 s_j^2; the error falls as 1 / sqrt(samples)."""
+    network, events = build(VAE(hidden=(), latent=2, decoder="fixed", variance=0.5)), batch(100)
+    network.encoder[-1].bias.data[2:] = torch.tensor([1.0, -1.0])
     found = outputs(network, events)
     brought = found["latent_log_variance"].exp() @ network.decoder[-1].weight.detach().square().T
     squares = (events.inputs["features"] - found["reconstruction"]).square() + brought
     likelihood = -(squares / 0.5 + math.log(2 * math.pi * 0.5)).sum(1) / 2
     exact = scored(KL(), network, events) - likelihood
-    differences = torch.stack([scored(Elbo(samples=samples, seed=seed), network, events) - exact for seed in range(4)])
-    spread = scored(Elbo(samples=1), network, events).std()
-    assert float(differences.square().mean().sqrt()) < tolerance * float(spread)
-    assert float(differences.mean(0).abs().mean()) < tolerance * float(spread)
+    one, many = (
+        torch.stack([scored(Elbo(samples=number, seed=seed), network, events) - exact for seed in range(8)])
+        for number in (1, samples)
+    )
+    errors = many.square().mean().sqrt() / one.square().mean().sqrt() * math.sqrt(samples)
+    assert 0.5 < float(errors) < 2
+    assert scored(Elbo(), network, events).mean() < exact.mean()
