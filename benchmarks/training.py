@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def hepanom(model: Model, events: torch.Tensor) -> float:
 def dataloader(events: torch.Tensor) -> float:
     """Return seconds per epoch of the loop that most people write."""
     layers: list[nn.Module] = []
-    for before, after in zip(WIDTHS[:-1], WIDTHS[1:], strict=True):
+    for before, after in pairwise(WIDTHS):
         layers += [nn.Linear(before, after), nn.ReLU()]
     network = nn.Sequential(*layers[:-1])
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
@@ -71,9 +72,9 @@ def pyod(build: Callable[[int], AutoEncoder | PyODVAE], events: np.ndarray) -> f
     return (seconds[1] - seconds[0]) / 2
 
 
-def products(events: torch.Tensor) -> float:
+def products() -> float:
     """Return seconds per epoch of the matrix products alone: forward, and both backward ones."""
-    weights = [torch.randn(after, before) for before, after in zip(WIDTHS[:-1], WIDTHS[1:], strict=True)]
+    weights = [torch.randn(after, before) for before, after in pairwise(WIDTHS)]
     inputs = [torch.randn(BATCH, width) for width in WIDTHS]
     began = time.perf_counter()
     for _ in range(EVENTS // BATCH):
@@ -100,7 +101,7 @@ def main(rounds: int) -> None:
             array,
         ),
         "DataLoader loop": lambda: dataloader(events),
-        "matrix products": lambda: products(events),
+        "matrix products": products,
         "hepanom vae": lambda: hepanom(VAE(hidden=(100, 50, 25), latent=2, decoder="fixed"), events),
         "PyOD VAE": lambda: pyod(
             lambda epochs: PyODVAE(

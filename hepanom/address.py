@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from hepanom.errors import HepanomError
+from hepanom.errors import HepanomError, InputError
 
 SERVERS = ("http", "https", "databricks", "databricks-uc")
 ANSWER = 10.0  # seconds that a server gets to take a connection
@@ -24,14 +24,12 @@ def default_uri(state: Path = Path("mlruns")) -> str:
 def resolved(uri: str | None) -> str:
     """Return the address that the user means: ``mlruns`` here for None, the SQLite store in a folder for its path.
 
-    Raises HepanomError for a file store, which MLflow has given up.
+    Raises InputError for a file store, which MLflow has given up.
     """
     if uri is None:
         return default_uri()
     if uri.startswith("file:"):
-        raise HepanomError(
-            f"{uri}: MLflow's file store is no more; give the folder's path or sqlite:///FOLDER/mlflow.db"
-        )
+        raise InputError(f"{uri}: MLflow's file store is no more; give the folder's path or sqlite:///FOLDER/mlflow.db")
     return uri if "://" in uri or uri in SERVERS else default_uri(Path(uri))
 
 

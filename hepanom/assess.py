@@ -12,11 +12,27 @@ from hepanom.detector import Detector, decision, dropped, explain, flags, latent
 from hepanom.errors import InputError
 from hepanom.evaluate import Scored, apply_expected, evaluate
 from hepanom.events import Events
+from hepanom.plugins import Parts
 from hepanom.result import Count, Latent, Result, Sample, Strange
-from hepanom.stream import counts, is_background, with_category, with_weight
+from hepanom.stream import category_labels, counts, is_background, rule_weight, with_category, with_weight
 
 STRANGEST = 10
 LATENT_EVENTS = 5_000
+
+
+def refuse_test(parts: Parts, shares: Mapping[str, Events]) -> None:
+    """Raise InputError, before any training, for a test share that could not be evaluated after it."""
+    recipe, test = parts.recipe, shares["test"]
+    if len(test) == 0:
+        which = f"{recipe.split.column} in {recipe.split.test}" if recipe.split.column else "a place in the test share"
+        raise InputError(
+            f"no event has {which}, so there is nothing to test on; files without such events are split by shares: "
+            "split: {train: 0.5, valid: 0.1, calibrate: 0.1, test: 0.3}"
+        )
+    if recipe.train.per is not None:
+        labels = category_labels(shares["train"], recipe.train.per, parts.schema)
+        with_category(test, recipe.train.per, labels, parts.schema)
+    apply_expected(test.weight, test.label, parts.schema.classes, recipe.evaluate.expected)
 
 
 def assess(
@@ -27,8 +43,6 @@ def assess(
 ) -> tuple[Result, Events, Mapping[str, Float[np.ndarray, " event"]]]:
     """Score and evaluate the test share; return the result, the test events and their decision scores."""
     parts, recipe = detector.parts, detector.parts.recipe
-    if len(shares["test"]) == 0:
-        raise InputError("there are no events in the test share; give split.test more")
     test = with_category(shares["test"], recipe.train.per, detector.categories, parts.schema)
     scores = score(detector, test)
     decided = decision(detector, scores, test.category)
@@ -86,7 +100,8 @@ def _flags(
 
 
 def _counts(detector: Detector, test: Events, decided: Mapping[str, Float[np.ndarray, " event"]]) -> list[Count]:
-    weighted = {rule.label: rule.weighted for rule in detector.parts.recipe.thresholds}
+    recipe = detector.parts.recipe
+    weighted = {rule.label: rule_weight(recipe, rule) for rule in recipe.thresholds}
     found = []
     for entry in detector.thresholds:
         if entry.replica == detector.decides:
@@ -124,9 +139,20 @@ def _latent(
         scorer, values = next(iter(decided.items()))
         codes, axes = np.column_stack([codes[:, 0], values[chosen]]), ("latent 1", f"{scorer} score")
     elif codes.shape[1] > 2:
-        centred = codes - codes.mean(0)
-        codes, axes = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T, ("component 1", "component 2")
+        axes = ("component 1", "component 2")
+        plane = np.zeros((len(codes), 2))
+        for category in np.unique(test.category[chosen]):  # every category's network has a latent space of its own
+            here = test.category[chosen] == category
+            plane[here] = _components(codes[here])
+        codes = plane
     return Latent(codes, axes, test.category[chosen], anomaly[chosen])
+
+
+def _components(codes: Float[np.ndarray, "event latent"]) -> Float[np.ndarray, "event 2"]:
+    """Return the first two principal components."""
+    centred = codes - codes.mean(0)
+    directions = np.linalg.eigh(centred.T @ centred)[1][:, :-3:-1]
+    return np.asarray(centred @ directions)
 
 
 def _strangest(detector: Detector, test: Events, scorer: str, values: Float[np.ndarray, " event"]) -> list[Strange]:

@@ -46,7 +46,9 @@ def common(function: Command) -> Command:
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             found, text = function(*args, quiet=quiet or as_json, **options)
-        except (HepanomError, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as error:
+            if isinstance(error, (click.ClickException, click.exceptions.Exit, click.Abort)):
+                raise
             if verbose:
                 logging.getLogger("hepanom").exception("where it happened")
             _fail(error, as_json)
@@ -65,14 +67,18 @@ def _interrupt(*_: Any) -> None:
 
 def _fail(error: BaseException, as_json: bool) -> None:
     status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-    message = str(error) or "interrupted; `hepanom run --resume` goes on from the last epoch"
+    message = str(error)
+    if status == "interrupted":
+        message = "interrupted; `hepanom run --resume` goes on from the last epoch"
+    elif not isinstance(error, HepanomError):
+        message = f"{type(error).__name__}: {message}; this should not happen, -v shows where it did"
     if as_json:
         problems = list(error.problems) if isinstance(error, RecipeError) else [message]
         click.echo(json.dumps({"status": status, "error": message, "problems": problems}))
     else:
         for line in message.splitlines():
             click.echo(f"{click.style('error:', fg='red')} {line}", err=True)
-    sys.exit(getattr(error, "exit_code", 130))
+    sys.exit(130 if status == "interrupted" else getattr(error, "exit_code", 1))
 
 
 def recipe_options(function: Command) -> Command:
@@ -89,8 +95,12 @@ def recipe_options(function: Command) -> Command:
 def _document(recipe: str, overrides: tuple[str, ...], folder: str | None) -> Document:
     from hepanom import document
 
-    chosen = [*overrides, f"plugins={Path(folder).resolve()}"] if folder else overrides
-    return document.read(recipe, chosen)
+    return document.read(recipe, [*overrides, *_plugins(folder)])
+
+
+def _plugins(folder: str | None) -> list[str]:
+    """Return --plugins as a change of the recipe."""
+    return [f"plugins={json.dumps(str(Path(folder).resolve()))}"] if folder else []
 
 
 @hepanom.command(short_help="Run a recipe: train, score, evaluate, record.")
@@ -140,12 +150,23 @@ def check(recipe: str, overrides: tuple[str, ...], folder: str | None, quiet: bo
 @click.argument("files", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Parquet file to write.")
 @click.option("--tracking", metavar="URI", help="MLflow tracking URI, where DETECTOR is a run.")
+@click.option("--device", help="auto, cpu or cuda; that of the training by default.")
+@click.option("--plugins", "folder", type=click.Path(), help="Folder with plugin files, where it moved.")
 @common
-def score(detector: str, files: tuple[str, ...], out: Path, tracking: str | None, quiet: bool) -> Any:
+def score(
+    detector: str,
+    files: tuple[str, ...],
+    out: Path,
+    tracking: str | None,
+    device: str | None,
+    folder: str | None,
+    quiet: bool,
+) -> Any:
     """Score FILES with DETECTOR (a folder, or a run's id or name) into a Parquet file, one row per event."""
     from hepanom import output, show, storage, track
 
-    found = output.score_files(storage.load(track.detector_folder(detector, tracking)), files, out)
+    overrides = [*_plugins(folder), *([f"train.device={device}"] if device else [])]
+    found = output.score_files(storage.load(track.detector_folder(detector, tracking), overrides), files, out)
     return {"status": "done", "out": str(out), **found}, show.scored_text
 
 

@@ -1,8 +1,8 @@
 """What a plugin promises: readers, transforms, models and scorers, and the values that pass between them and the core.
 
 A plugin is a frozen dataclass; its fields are the options of the recipe, best written as
-``name: Annotated[type, Field(description="...", gt=0)] = default`` (pydantic's ``Field``), so that bounds are checked with
-the recipe and ``hepanom plugins NAME`` explains them. Methods with a body here are defaults.
+``name: Annotated[type, Field(description="...", gt=0)] = default`` (pydantic's ``Field``), so that bounds are checked
+with the recipe and ``hepanom plugins NAME`` explains them. Methods with a body here are defaults.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Network(nn.Module):
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:
         """Return the final loss per event, which look-back stopping watches; the loop fixes the noise."""
         terms = [term for player in self.players() for term in self.loss(player, batch, 1.0).values()]
-        return torch.stack(terms).sum(0)
+        return torch.stack([torch.zeros_like(batch.weight), *terms]).sum(0)
 
 
 @runtime_checkable

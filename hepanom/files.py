@@ -28,7 +28,12 @@ def written(path: Path | str) -> Iterator[Path]:
         yield temporary
         if path.exists() and any(map(Path.is_dir, (path, temporary))):
             path.replace(retired)  # only a file can be replaced in one step
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except OSError:
+            if retired.exists():
+                retired.replace(path)
+            raise
     except (OSError, SafetensorError) as error:
         why = getattr(error, "strerror", None) or error
         raise HepanomError(

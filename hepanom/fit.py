@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 
 from hepanom import train
 from hepanom.contracts import Batch, Epoch, State
@@ -28,7 +29,7 @@ from hepanom.errors import InputError
 from hepanom.events import Events, Schema, hash64
 from hepanom.plugins import Parts
 from hepanom.recipe import Recipe, Rule
-from hepanom.stream import category_labels, is_background, to_batch, with_category, with_weight
+from hepanom.stream import category_labels, is_background, rule_weight, to_batch, with_category, with_weight
 from hepanom.thresholds import Threshold, threshold
 
 Watch = Callable[[str, int, Epoch], None]
@@ -74,14 +75,19 @@ def fit(
                 histories[label, replica] = training.history
                 members.append(_member(parts, training.network.eval(), tables[0]))
             models[label] = CategoryModel(states, schema, tuple(members))
-    return _with_thresholds(Detector(parts, models, (), provenance), chosen), histories
+    background = {name: events.mask(_is_background(events, parts)) for name, events in chosen.items()}
+    return _with_thresholds(Detector(parts, models, (), provenance), background), histories
 
 
 def _chosen(events: Events, parts: Parts) -> Events:
     """Return the events that may train: background, or everything."""
     if parts.recipe.train.on == "all":
         return events
-    return events.mask(is_background(events, parts.schema.classes, parts.recipe.background))
+    return events.mask(_is_background(events, parts))
+
+
+def _is_background(events: Events, parts: Parts) -> Bool[np.ndarray, " event"]:
+    return is_background(events, parts.schema.classes, parts.recipe.background)
 
 
 def _by_category(chosen: Mapping[str, Events], parts: Parts) -> tuple[dict[str, Events], tuple[str, ...]]:
@@ -206,7 +212,7 @@ def _thresholds(
     chosen: Mapping[str, Events],
 ) -> Iterator[Threshold]:
     for rule in rules:
-        events = with_weight(chosen[rule.on], detector.parts.recipe.train.weighted or True if rule.weighted else False)
+        events = with_weight(chosen[rule.on], rule_weight(detector.parts.recipe, rule))
         for replica, by_scorer in members[rule.on].items():
             for scorer, values in by_scorer.items():
                 for index, label in enumerate(detector.categories):

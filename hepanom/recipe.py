@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
 from hepanom.document import Document, Place
 from hepanom.options import check_options
 from hepanom.thresholds import rule_name
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Yield = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -61,7 +64,7 @@ class Split(Section):
     train: Annotated[float, Field(gt=0, lt=1)] | tuple[str | int, ...] = 0.5
     valid: Annotated[float, Field(gt=0, lt=1)] = 0.1
     calibrate: Share = 0.1
-    test: Share | tuple[str | int, ...] = 0.3
+    test: Annotated[float, Field(gt=0, lt=1)] | tuple[str | int, ...] = 0.3
     seed: int = Field(default=0, ge=0)
 
 
@@ -70,7 +73,7 @@ class Adam(Section):
 
     use: Literal["adam"] = "adam"
     lr: float = Field(default=1e-3, gt=0)
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     amsgrad: bool = False
@@ -85,6 +88,12 @@ class SGD(Section):
     dampening: float = Field(default=0.0, ge=0)
     nesterov: bool = False
     weight_decay: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _nesterov(self) -> SGD:
+        if self.nesterov and (self.momentum == 0 or self.dampening > 0):
+            raise PydanticCustomError("nesterov", "nesterov needs momentum above 0 and dampening 0")
+        return self
 
 
 class Adadelta(Section):
@@ -153,7 +162,7 @@ class Train(Section):
     weighted: bool | Literal["absolute"] = Field(
         default=True, description="use event weights, not at all, or their magnitude"
     )
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = Field(default=1, ge=1, description="CPU threads; small networks are fastest with one")
 
 
@@ -190,7 +199,7 @@ class Evaluate(Section):
     """Which numbers are quoted, on the test share."""
 
     metrics: tuple[Metric, ...] = ("auc", "f1", "mcc", "signal_efficiency", "max_sic")
-    expected: dict[str, float] = Field(default={}, description="expected yield of a class in the whole test share")
+    expected: dict[str, Yield] = Field(default={}, description="expected yield of a class in the whole test share")
     b_reg: float = Field(default=10.0, ge=0, description="regularization of the AMS, in expected background events")
     resamples: int = Field(default=100, ge=10, description="bootstrap resamples behind the intervals")
 
@@ -254,6 +263,8 @@ def _split_mistakes(document: Document) -> Iterator[tuple[Place, str]]:
 
 def _rule_mistakes(document: Document) -> Iterator[tuple[Place, str]]:
     """Yield the rules whose value is missing, needless or out of range."""
+    train = _sound(Train, document.plain.get("train", {}), document)
+    replicas = train.replicas if train else 1
     for index, rule in enumerate(_items(document, "thresholds", Rule)):
         place = ("thresholds", index)
         if rule is None:
@@ -265,6 +276,8 @@ def _rule_mistakes(document: Document) -> Iterator[tuple[Place, str]]:
             yield place, f"the rule {rule.rule} needs a value, such as value: 0.01"
         elif rule.rule != "value" and not 0 < rule.value < 1:
             yield (*place, "value"), f"found {rule.value}; a {rule.rule} lies between 0 and 1"
+        elif rule.rule == "value" and replicas > 1:
+            yield place, "a value cuts the score of one training, and several decide by their mean rank; replicas: 1"
 
 
 def _repeated(document: Document) -> Iterator[tuple[Place, str]]:

@@ -18,8 +18,8 @@ from hepanom.thresholds import Threshold
 class Count:
     """A threshold met the test share of its category: what it flagged, and what background alone would have given.
 
-    ``flagged`` of ``events`` are numbers of events; ``seen`` is the weight of the flagged ones and ``expected`` that of all
-    times the background efficiency, with its interval (numbers of events where the rule is unweighted).
+    ``flagged`` of ``events`` are numbers of events; ``seen`` is the weight of the flagged ones and ``expected`` that of
+    all times the background efficiency, with its interval (numbers of events where the rule is unweighted).
     """
 
     threshold: Threshold

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hepanom import address, facts, output, plugins, provenance, report, storage, track, train, workspace
-from hepanom.assess import assess
+from hepanom.assess import assess, refuse_test
 from hepanom.contracts import Epoch
 from hepanom.document import Document
 from hepanom.errors import InputError
@@ -78,6 +78,7 @@ def run(
     ):
         watcher.stage("reading events")
         shares, unused = read_shares(parts.reader, parts.recipe.split, watcher.events)
+        refuse_test(parts, shares)
         watcher.stage("training")
         with _logged(record, watcher, several=options.per is not None or options.replicas > 1) as log:
             detector, histories = fit(parts, shares, origin, log, work.checkpoints)
@@ -127,7 +128,7 @@ def _recorded(parts: Parts, origin: Mapping[str, Any], work: workspace.Workspace
 
 @contextmanager
 def _logged(record: track.Record, watcher: Watcher, *, several: bool) -> Iterator[Watch]:
-    """Give the function that hears of every epoch: it tells the watcher and MLflow, where each training has its own run."""
+    """Give the function that hears of every epoch and tells the watcher and MLflow, in a run per training."""
     with ExitStack() as stack:
         series: dict[tuple[str, int], track.Series] = {}
 

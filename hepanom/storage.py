@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,11 @@ def _arrays(model: CategoryModel, member: Member) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in found.items()}
 
 
-def load(folder: Path | str) -> Detector:
-    """Read a detector folder. Raises InputError for a folder that is none, HepanomError for one that is damaged."""
+def load(folder: Path | str, overrides: Sequence[str] = ()) -> Detector:
+    """Read a detector folder; ``overrides`` such as ``train.device=cpu`` change its recipe for another machine.
+
+    Raises InputError for a folder that is none, HepanomError for one that is damaged.
+    """
     folder = Path(folder)
     if not (folder / "schema.json").is_file():
         raise InputError(f"{folder}: is no detector (it has no schema.json); `hepanom run` prints where it writes one")
@@ -71,7 +74,7 @@ def load(folder: Path | str) -> Detector:
             )
         thresholds = json.loads((folder / "thresholds.json").read_text(encoding="utf-8"))
         provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-        parts = plugins.build(document.read(folder / "recipe.yaml"), Schema.from_json(story["events"]))
+        parts = plugins.build(document.read(folder / "recipe.yaml", overrides), Schema.from_json(story["events"]))
         models = {
             label: _model(folder, label, Schema.from_json(schema), parts)
             for label, schema in story["categories"].items()

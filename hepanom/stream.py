@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32, Int, Shaped
 from hepanom.contracts import Batch, Reader
 from hepanom.errors import InputError
 from hepanom.events import Events, Jagged, Schema, hash64
-from hepanom.recipe import Split
+from hepanom.recipe import Recipe, Rule, Split
 
 SHARES = ("train", "valid", "calibrate", "test")
 MOST_CATEGORIES = 100
@@ -116,6 +116,11 @@ def with_weight(events: Events, weighted: bool | str) -> Events:
         return events
     weight = np.abs(events.weight) if weighted == "absolute" else np.ones(len(events))
     return replace(events, weight=weight)
+
+
+def rule_weight(recipe: Recipe, rule: Rule) -> bool | str:
+    """Return the weights that a threshold counts with: none, or those of the recipe, absolute where it says so."""
+    return rule.weighted and (recipe.train.weighted or True)
 
 
 def is_background(events: Events, classes: Sequence[str], background: Sequence[str]) -> Bool[np.ndarray, " event"]:

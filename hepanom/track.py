@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hepanom import address, facts
 from hepanom.address import told
 from hepanom.contracts import Epoch
-from hepanom.errors import HepanomError, did_you_mean
+from hepanom.errors import HepanomError, InputError, did_you_mean
 from hepanom.result import Result
 
 if TYPE_CHECKING:
@@ -158,8 +158,13 @@ class Series:
                 self.record.store.client.log_batch(self.record.run_id, metrics=self.pending[:MOST_METRICS])
                 del self.pending[:MOST_METRICS]
 
-    def __exit__(self, *error: object) -> None:
-        self.flush()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.flush()
+        except HepanomError as error:
+            if kind is None:
+                raise
+            log.warning("%s", error)  # what went wrong before matters more
 
 
 def finish(record: Record, result: Result, folder: Path) -> None:
@@ -220,7 +225,7 @@ def fetch(store: Store, run: str) -> dict[str, Any]:
         else:
             known = store.client.search_runs(everywhere, max_results=100, order_by=newest)
             names = {entry.info.run_name for entry in known if PARENT not in entry.data.tags}
-            raise HepanomError(f"{address.shown(store.uri)}: there is no run {run!r}; {did_you_mean(run, names)}")
+            raise InputError(f"{address.shown(store.uri)}: there is no run {run!r}; {did_you_mean(run, names)}")
         below = _children(_record(store, found[0]))
     return facts.told_of(found[0], below)
 

@@ -52,12 +52,13 @@ class Training:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device; ``auto`` is the GPU where there is one. Raises HepanomError for one that is not there."""
+    """Return the device; ``auto`` is the GPU where there is one. Raises InputError for one that is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise HepanomError(f"train.device: {name} is not there; `auto` takes a GPU where there is one")
-    return torch.device(name)
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"train.device: {name} is not there; `auto` takes a GPU where there is one")
+    return device
 
 
 def start(network: Network, options: Train, seed: int) -> Training:

@@ -203,4 +203,4 @@ def test_full_disk_leaves_no_half_written_file(recipe: Path, state: Path, tmp_pa
     done = call("score", found["detector"], "toy:9:1000", "--out", out)
     assert done.exit_code == 1
     assert "cannot be written" in done.stderr
-    assert not [path for path in tmp_path.rglob("*.part")]
+    assert not list(tmp_path.rglob("*.part"))

@@ -1,4 +1,4 @@
-"""What hepanom ships: the hooks that offer our readers, transforms, models and scorers, by the door that everybody uses."""
+"""The hooks that offer our readers, transforms, models and scorers, by the door that everybody uses."""
 
 from __future__ import annotations
 
