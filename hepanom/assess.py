@@ -162,7 +162,7 @@ def _strangest(detector: Detector, test: Events, scorer: str, values: Float[np.n
     chosen[top] = True
     events = test.mask(chosen)
     order = np.argsort(-values[chosen], kind="stable")
-    parts = explain(detector, events, scorer)
+    explainer, parts = _explanation(detector, events, scorer)
     name, table = detector.parts.schema.table()
     found = []
     for row in order.tolist():
@@ -178,9 +178,19 @@ def _strangest(detector: Detector, test: Events, scorer: str, values: Float[np.n
                 truth=detector.parts.schema.classes[label] if label >= 0 else "unknown",
                 weight=float(events.weight[row]),
                 score=float(values[chosen][row]),
+                explained_by=explainer,
                 features=[
                     (column, raw.get(column, float("nan")), units.get(column, ""), part) for column, part in ranked
                 ],
             )
         )
     return found
+
+
+def _explanation(detector: Detector, events: Events, scorer: str) -> tuple[str, list[dict[str, float]]]:
+    """Return the features' shares of a score that has such parts, the wanted one where it can, and its name."""
+    for label in dict.fromkeys((scorer, *detector.parts.scorers)):
+        parts = explain(detector, events, label)
+        if any(parts):
+            return label, parts
+    return "", [{} for _ in range(len(events))]

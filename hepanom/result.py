@@ -45,7 +45,8 @@ class Sample:
 class Strange:
     """One of the most anomalous events: who it is and which features made it so.
 
-    ``features`` lists (name, value in the file's units, unit, share of the score), largest share first.
+    ``features`` lists (name, value in the file's units, unit, share of the score), largest share first; the score is
+    that of ``explained_by``, another one where the event's own has no parts.
     """
 
     identity: Mapping[str, str]
@@ -53,6 +54,7 @@ class Strange:
     truth: str
     weight: float
     score: float
+    explained_by: str
     features: Sequence[tuple[str, float, str, float]]
 
 

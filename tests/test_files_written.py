@@ -40,6 +40,13 @@ def test_what_is_written_replaces_what_was_there(tmp_path: Path, folder: bool, w
     assert [entry.name for entry in tmp_path.rglob("*")] == (["a.json", "inside"] if folder else ["a.json"])
 
 
+def test_a_block_that_writes_nothing_replaces_nothing(tmp_path: Path) -> None:
+    put(tmp_path / "a", "old", folder=True)
+    with pytest.raises(HepanomError, match="a: cannot be written: No such file"), written(tmp_path / "a"):
+        pass
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["a", "inside"]
+
+
 def test_folders_above_are_made(tmp_path: Path) -> None:
     with written(tmp_path / "new" / "deep" / "a") as temporary:
         temporary.touch()

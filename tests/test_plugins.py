@@ -119,12 +119,13 @@ def test_a_recipe_finds_its_plugins_beside_itself(tmp_path: Path, monkeypatch: p
 def test_two_folders_may_hold_files_of_the_same_name(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    first = registry(folder(tmp_path / "a", norm=SCORER))["scorer", "norm"]
-    second = registry(folder(tmp_path / "b", norm=SCORER.replace("Norm", "Other").replace("p:", "q:")))[
-        "scorer", "norm"
-    ]
-    assert describe(first)["options"][0]["name"] == "p"
-    assert describe(second)["options"][0]["name"] == "q"
+    own_type = SCORER.replace("p: Annotated", "p: Order = 2.0\n    q: Annotated").replace(
+        "@data", "Order = float\n\n@data"
+    )
+    first = registry(folder(tmp_path / "a", norm=own_type))["scorer", "norm"]
+    second = registry(folder(tmp_path / "b", norm=SCORER))["scorer", "norm"]
+    assert [option["name"] for option in describe(first)["options"]] == ["p", "q", "units"]
+    assert [option["name"] for option in describe(second)["options"]] == ["p", "units"]
 
 
 @pytest.mark.parametrize(

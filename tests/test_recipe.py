@@ -93,7 +93,8 @@ def test_what_every_recipe_needs_is_missed(key: str, line: int) -> None:
     ("split", "problem"),
     [
         ("{train: 0.9}", "5:1: split: the shares train, valid, calibrate and test sum to 1.4; expected 1"),
-        ("{train: 0.8, test: 0}", None),
+        ("{train: 0.7, valid: 0.2, calibrate: 0, test: 0.1}", None),
+        ("{train: 0.8, test: 0}", "5:21: split.test: found 0; expected greater than 0"),
         ("{train: [t]}", "5:1: split: lists of values need the column that holds them: column: NAME"),
         ("{test: [t]}", "5:1: split: lists of values need the column"),
         ("{column: set, train: [t]}", "5:1: split.test: with a column this is a list of its values, such as test: [t]"),
@@ -131,6 +132,11 @@ def test_a_rule_has_the_value_it_needs(rule: str, problem: str | None) -> None:
     found = problems(f"thresholds: [{rule}]")
     assert len(found) == (problem is not None), found
     assert all(entry.startswith(f"r.yaml:{problem}") for entry in found), found
+
+
+def test_a_fixed_cut_is_for_one_training() -> None:
+    (found,) = problems("thresholds: [{rule: value, value: 3}]\ntrain: {replicas: 2}\n")
+    assert found.startswith("r.yaml:5:14: thresholds.0: a value cuts the score of one training")
 
 
 def test_two_uses_of_a_scorer_need_a_name() -> None:

@@ -143,6 +143,7 @@ def make_result(*, labels: bool = True, replicas: int = 2, events: int = EVENTS)
                     "bs"[rank % 2] if labels else "unknown",
                     1.5,
                     float(np.sort(found[scorer])[-rank - 1]),
+                    scorer,
                     [("DER_mass_MMC", 987.654, "GeV", 0.62), ("PRI_tau_pt", float("nan"), "GeV", 0.21)],
                 )
                 for rank in range(10)

@@ -94,7 +94,7 @@ def test_another_seed_is_another_split() -> None:
     assert 0.2 < (first == second).mean() < 0.5  # by chance 0.5^2 + 0.1^2 + 0.1^2 + 0.3^2 = 0.36
 
 
-@pytest.mark.parametrize("shares", [(0.5, 0.1, 0.1, 0.3), (0.05, 0.9, 0.05, 0.0), (0.25, 0.25, 0.0, 0.5)])
+@pytest.mark.parametrize("shares", [(0.5, 0.1, 0.1, 0.3), (0.05, 0.8, 0.05, 0.1), (0.25, 0.25, 0.0, 0.5)])
 def test_shares_come_out_within_the_binomial_error(shares: tuple[float, ...]) -> None:
     number = 40000
     train, valid, calibrate, test = shares
@@ -222,6 +222,11 @@ def test_every_event_finds_the_category_of_its_value(column: Any, labels: tuple[
     found = with_category(table, "run", labels, SCHEMA)
     values = np.unique(column)
     np.testing.assert_array_equal(values[found.category], column)
+
+
+def test_categories_count_the_models_not_the_values_at_hand() -> None:
+    table = events(3, beside={"run": np.array([2, 3, 2])})
+    assert with_category(table, "run", ("1", "2", "3"), SCHEMA).category.tolist() == [1, 2, 1]
 
 
 def test_a_feature_can_be_the_category() -> None:
