@@ -13,7 +13,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -159,12 +159,8 @@ class Series:
                 del self.pending[:MOST_METRICS]
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
+        with suppress(HepanomError) if kind else nullcontext():  # what went wrong before matters more
             self.flush()
-        except HepanomError as error:
-            if kind is None:
-                raise
-            log.warning("%s", error)  # what went wrong before matters more
 
 
 def finish(record: Record, result: Result, folder: Path) -> None:

@@ -66,6 +66,18 @@ def test_the_score_of_an_event_does_not_depend_on_the_others(overrides: tuple[st
         assert few[label] == pytest.approx(found[:, keep], rel=1e-4, abs=1e-5)
 
 
+def test_scores_stay_with_their_events_from_batch_to_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, events = ready(*REPLICAS)
+    whole, codes = score(detector, events), latent(detector, events)
+    explained = explain(detector, events, "reconstruction")
+    monkeypatch.setattr("hepanom.detector.SCORE_BATCH", 64)
+    for label, found in score(detector, events).items():
+        assert found == pytest.approx(whole[label], rel=1e-4, abs=1e-5)
+    assert latent(detector, events) == pytest.approx(codes, rel=1e-4, abs=1e-5)
+    for few, many in zip(explain(detector, events, "reconstruction"), explained, strict=True):
+        assert few == pytest.approx(many, rel=1e-3, abs=1e-4)
+
+
 def test_every_event_meets_the_model_of_its_category() -> None:
     detector, events = ready(*REPLICAS)
     found = score(detector, events)["latent_mu2"]
