@@ -29,8 +29,11 @@ def refuse_test(parts: Parts, shares: Mapping[str, Events]) -> None:
             f"no event has {which}, so there is nothing to test on; files without such events are split by shares: "
             "split: {train: 0.5, valid: 0.1, calibrate: 0.1, test: 0.3}"
         )
-    if recipe.train.per is not None:
-        labels = category_labels(shares["train"], recipe.train.per, parts.schema)
+    train = shares["train"]
+    if recipe.train.on == "background":
+        train = train.mask(is_background(train, parts.schema.classes, recipe.background))
+    if recipe.train.per is not None and len(train) > 0:
+        labels = category_labels(train, recipe.train.per, parts.schema)
         with_category(test, recipe.train.per, labels, parts.schema)
     apply_expected(test.weight, test.label, parts.schema.classes, recipe.evaluate.expected)
 

@@ -93,17 +93,22 @@ def _is_background(events: Events, parts: Parts) -> Bool[np.ndarray, " event"]:
 def _by_category(chosen: Mapping[str, Events], parts: Parts) -> tuple[dict[str, Events], tuple[str, ...]]:
     """Return the events with their categories, and the categories' labels.
 
-    Raises InputError, naming share and category, where fewer than two events are left.
+    Raises InputError, naming share and category, where fewer than two events are left to train on, or fewer than two
+    of background to set thresholds on.
     """
-    per = parts.recipe.train.per
-    what = "event" if parts.recipe.train.on == "all" else f"background ({', '.join(parts.recipe.background) or 'all'})"
+    recipe, per = parts.recipe, parts.recipe.train.per
+    cutting = {"calibrate", *(rule.on for rule in recipe.thresholds)}
+    background = f"background ({', '.join(recipe.background) or 'all'})"
+    whats = {name: "event" if recipe.train.on == "all" and name not in cutting else background for name in chosen}
     for name, events in chosen.items():
         if len(events) == 0:
-            raise InputError(f"no {what} is left in the {name} share; give split.{name} more events")
+            raise InputError(f"no {whats[name]} is left in the {name} share; give split.{name} more events")
     labels = category_labels(Events.concat(list(chosen.values())), per, parts.schema)
     found = {name: with_category(events, per, labels, parts.schema) for name, events in chosen.items()}
     for name, events in found.items():
-        for label, count in zip(labels, np.bincount(events.category, minlength=len(labels)), strict=True):
+        what = whats[name]
+        counted = events.category if what == "event" else events.category[_is_background(events, parts)]
+        for label, count in zip(labels, np.bincount(counted, minlength=len(labels)), strict=True):
             if count < 2:
                 which, remedy = (f"where {per} is {label}, ", ", or leave train.per out") if per else ("", "")
                 raise InputError(

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from toys import fitted
+from sklearn.decomposition import PCA
+from toys import build, fitted
 
-from hepanom.assess import STRANGEST, assess
-from hepanom.detector import decision, explain, score
+from hepanom.assess import STRANGEST, assess, refuse_test
+from hepanom.detector import decision, explain, latent, score
 from hepanom.errors import InputError
 from hepanom.events import Events
 from hepanom.result import Result
@@ -116,26 +117,40 @@ def test_the_strangest_events_lead_with_what_made_them_so_in_the_units_of_the_fi
     shown = {column: share for column, *_, share in result.strangest["reconstruction"][0].features}
     assert list(shown) == sorted(parts, key=lambda name: -parts[name])[:5]
     assert shown == pytest.approx({name: parts[name] for name in shown}, rel=1e-4)
-    assert result.strangest["latent_mu2"][0].features == []
+    for scorer, found in result.strangest.items():
+        assert {entry.explained_by for entry in found} == {"reconstruction"}, f"{scorer} has no parts of its own"
+
+
+def test_scores_without_parts_leave_the_strangest_events_unexplained() -> None:
+    result, _, _ = assessed("scores=[{use: latent_mu2}]")
+    assert {(found.explained_by, len(found.features)) for found in result.strangest["latent_mu2"]} == {("", 0)}
 
 
 @pytest.mark.parametrize(
-    ("latent", "axes"),
+    ("width", "axes"),
     [(1, ("latent 1", "reconstruction score")), (2, ("latent 1", "latent 2")), (4, ("component 1", "component 2"))],
 )
-def test_the_latent_plane_has_two_axes_whatever_the_code(latent: int, axes: tuple[str, str]) -> None:
-    result, test, decided = assessed(f"model.latent={latent}")
+def test_the_latent_plane_has_two_axes_whatever_the_code(width: int, axes: tuple[str, str]) -> None:
+    result, test, decided = assessed(f"model.latent={width}")
     found = result.latent
     assert found is not None
     assert found.axes == axes
     assert found.codes.shape == (len(test), 2)
     assert found.anomaly.tolist() == test.label.tolist()
-    if latent == 1:
+    if width == 1:
         assert np.array_equal(found.codes[:, 1], decided["reconstruction"])
-    if latent == 4:
-        spread = found.codes.var(0)
-        assert spread[0] >= spread[1]
-        assert np.cov(found.codes.T)[0, 1] == pytest.approx(0, abs=1e-4 * spread[0])
+
+
+def test_principal_components_are_those_of_each_category() -> None:
+    detector, _, _ = fitted(*FEW, *PER_JETS, "model.latent=4")
+    result, test, _ = assessed(*PER_JETS, "model.latent=4")
+    codes = latent(detector, test)
+    assert codes is not None
+    assert result.latent is not None
+    for index in range(3):
+        here = test.category == index
+        expected = PCA(2).fit_transform(codes[here])
+        assert np.abs(result.latent.codes[here]) == pytest.approx(np.abs(expected), rel=1e-3, abs=1e-5)
 
 
 def test_events_of_unknown_label_have_no_numbers_but_scores_and_strangest_events() -> None:
@@ -149,8 +164,16 @@ def test_events_of_unknown_label_have_no_numbers_but_scores_and_strangest_events
     assert result.thresholds == assessed()[0].thresholds
 
 
-def test_an_empty_test_share_is_a_message() -> None:
-    detector, histories, shares = fitted(*FEW)
-    none = shares["test"].mask(np.zeros(len(shares["test"]), bool))
-    with pytest.raises(InputError, match=r"no events in the test share; give split\.test more"):
-        assess(detector, histories, {**shares, "test": none}, 0)
+def test_a_test_share_that_could_not_be_evaluated_is_refused() -> None:
+    detector, _, shares = fitted(*FEW, *PER_JETS)
+    parts, test = detector.parts, shares["test"]
+    refuse_test(parts, shares)
+    with pytest.raises(InputError, match="nothing to test on"):
+        refuse_test(parts, {**shares, "test": test.mask(np.zeros(len(test), bool))})
+    train = shares["train"]
+    four = train.mask((train.inputs["features"][:, 6] != 4) | (train.label == 1))
+    with pytest.raises(InputError, match="n_jets is 4 in some events; there are models for 2, 3"):
+        refuse_test(parts, {**shares, "train": four})
+    expecting = build("evaluate.expected={resonance: 5}")
+    with pytest.raises(InputError, match=r"0 test events of class 'resonance'"):
+        refuse_test(expecting, {**shares, "test": test.mask(test.label == 0)})

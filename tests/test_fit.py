@@ -69,6 +69,15 @@ def test_training_on_everything_takes_the_anomalies_too() -> None:
         assert detector.models["all"].states[1]["mean"][0] == pytest.approx(np.average(mass, weights=share.weight))
 
 
+def test_thresholds_count_background_alone_where_everything_trains() -> None:
+    detector, _, events = fitted("train.on=all")
+    held_out = background(events["calibrate"])
+    scores = score(detector, held_out)
+    for found in detector.thresholds:
+        weight = held_out.weight if found.rule == "background_efficiency" else np.ones(len(held_out))
+        assert found.cut == cut(found.rule, found.setting, scores[found.scorer][0], weight)
+
+
 def test_every_category_learns_from_its_own_background() -> None:
     detector, histories, events = fitted(PER_JETS)
     assert detector.categories == ("2", "3", "4")
@@ -153,6 +162,9 @@ def test_missing_background_is_an_error_that_names_category_and_share(share: str
         message = rf"where n_jets is 4, {left or 'no'} background \(background\) is left in the {share} share"
         with pytest.raises(InputError, match=message):
             fit(parts, {**events, share: events[share].mask(keep)}, {})
+    if share == "calibrate":
+        with pytest.raises(InputError, match=message):
+            fit(build(PER_JETS, "train.on=all"), {**events, share: events[share].mask(keep)}, {})
     empty = events[share].mask(events[share].label == 1)
     with pytest.raises(InputError, match=rf"^no background \(background\) is left in the {share} share"):
         fit(parts, {**events, share: empty}, {})

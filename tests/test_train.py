@@ -122,12 +122,6 @@ def test_every_optimizer_gets_all_its_options(name: str) -> None:
     assert not any(torch.equal(value, before[name]) for name, value in weights(training.network).items())
 
 
-@pytest.mark.parametrize("optimizer", [{"use": "sgd", "nesterov": True}, {"use": "adam", "betas": [1.0, 0.9]}])
-def test_contradictory_optimizer_options_are_a_message(optimizer: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"train\.optimizer: (sgd|adam): (Nesterov|Invalid beta)"):
-        begin(optimizer=optimizer)
-
-
 class Duel(Network):
     """Two players that push their own number."""
 
@@ -148,6 +142,16 @@ def test_players_take_their_steps_with_their_own_optimizer() -> None:
     records = finish(training, replace(table(), weight=torch.ones(60)))
     assert (duel.critic.item(), duel.generator.item()) == pytest.approx((2 * 3 * 0.1, 2 * 0.5))
     assert set(records[0].losses) == {"critic/push", "generator/push"}
+
+
+@pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"speed": 1.0}])
+def test_a_players_options_that_its_optimizer_refuses_are_a_message(wrong: dict[str, float]) -> None:
+    class Wrong(Duel):
+        def players(self) -> dict[str, Player]:
+            return {"critic": Player([self.critic], optimizer=wrong)}
+
+    with pytest.raises(InputError, match=r"train\.optimizer: sgd: "):
+        train.start(Wrong(), options(), 1)
 
 
 def test_a_network_that_is_fitted_in_one_call_needs_one_epoch() -> None:
