@@ -27,7 +27,7 @@ def refuse_test(parts: Parts, shares: Mapping[str, Events]) -> None:
         which = f"{recipe.split.column} in {recipe.split.test}" if recipe.split.column else "a place in the test share"
         raise InputError(
             f"no event has {which}, so there is nothing to test on; files without such events are split by shares: "
-            "split: {train: 0.5, valid: 0.1, calibrate: 0.1, test: 0.3}"
+            "--set 'split={train: 0.5, valid: 0.1, calibrate: 0, test: 0.4}'"
         )
     train = shares["train"]
     if recipe.train.on == "background":

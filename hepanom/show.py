@@ -121,8 +121,9 @@ def _thresholds(thresholds: list[Plain]) -> Table:
             f"{entry['seen']:,.4g}",
             f"{entry['expected']:,.4g}",
         )
+    table.caption = "flagged counts events; seen and expected sum weights, expected is background alone"
     if len(thresholds) > AT_ONCE:
-        table.caption = f"{len(thresholds) - AT_ONCE} more in the report"
+        table.caption += f"; {len(thresholds) - AT_ONCE} more in the report"
     return table
 
 
@@ -153,14 +154,16 @@ def checked_text(plain: Plain) -> str:
     rows = {
         "data": f"{plain['data']} ({len(set(plain['files']))} file{'s' * (len(set(plain['files'])) != 1)})",
         **{f"input {name}": text for name, text in columns.items()},
-        "beside": ", ".join(plain["beside"]),
+        "carried along": ", ".join(plain["beside"]),
         "classes": ", ".join(name + " (background)" * (name in plain["background"]) for name in plain["classes"]),
         "transforms": ", ".join(plain["transforms"]),
         "model": plain["model"],
         "scores": ", ".join(plain["scores"]),
         "thresholds": ", ".join(plain["thresholds"]),
     }
-    return text_of(_facts(rows), f"{escape(plain['name'])}: the recipe is sound; no event was read")
+    return text_of(
+        _facts(rows), f"{escape(plain['name'])}: no mistake found; the values in the data were not looked at"
+    )
 
 
 def _facts(rows: Mapping[str, str]) -> Table:
@@ -241,7 +244,7 @@ def _detector(folder: Path) -> Plain:
         },
         "replicas": detector.replicas,
         "thresholds": [
-            {"rule": entry.name, **entry.to_json()}
+            {**entry.to_json(), "rule": entry.name}
             for entry in detector.thresholds
             if entry.replica == detector.decides
         ],

@@ -205,17 +205,18 @@ def abandon(store: Store, run_id: str) -> None:
             fail(_record(store, run), "interrupted and not resumed", "KILLED")
 
 
-def fetch(store: Store, run: str) -> dict[str, Any]:
-    """Return what is known of the run with this id, or of the newest with this name, as plain values.
+def fetch(store: Store, run: str, *, finished: bool = False) -> dict[str, Any]:
+    """Return what is known of the run with this id, or of the newest (finished) one with this name, as plain values.
 
-    Raises HepanomError where there is none, naming similar ones.
+    Raises InputError where there is none, naming similar ones.
     """
     with told(store.uri):
         everywhere = [found.experiment_id for found in store.client.search_experiments()]
         newest = ["attributes.start_time DESC"]
         quote = '"' if "'" in run else "'"
+        only = " and attributes.status = 'FINISHED'" if finished else ""
         for key in ("run_id", "run_name"):
-            chosen = f"attributes.{key} = {quote}{run}{quote}"
+            chosen = f"attributes.{key} = {quote}{run}{quote}{only}"
             if found := store.client.search_runs(everywhere, chosen, max_results=1, order_by=newest):
                 break
         else:
@@ -240,11 +241,11 @@ def local_artifacts(store: Store, run_id: str, sub: str = "") -> Path:
 
 
 def detector_folder(what: str, uri: str | None = None) -> Path:
-    """Return the folder of a detector: ``what`` is that folder itself, or the id or name of a run that made one."""
+    """Return the folder of a detector: ``what`` is that folder itself, or the id or name of a finished run."""
     if Path(what).is_dir():
         return Path(what)
     store = open_store(uri)
-    return local_artifacts(store, fetch(store, what)["run_id"], "detector")
+    return local_artifacts(store, fetch(store, what, finished=True)["run_id"], "detector")
 
 
 def _client(uri: str) -> mlflow.MlflowClient:
