@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -43,6 +44,13 @@ def one_thread() -> Iterator[None]:
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Let the logger speak again after a test whose command was quiet."""
+    yield
+    logging.getLogger("hepanom").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
