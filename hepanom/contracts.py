@@ -125,7 +125,10 @@ class Network(nn.Module):
     """What a model builds: named outputs for scorers, named loss terms for the training loop."""
 
     def players(self) -> dict[str, Player]:
-        """Return who is trained; a network fitted by ``prepare`` alone returns {}."""
+        """Return who is trained; a network fitted by ``prepare`` alone returns {}.
+
+        A parameter belongs to one player, and is changed in place: in training it is a view of a larger tensor.
+        """
         return {"network": Player(list(self.parameters()))}
 
     def prepare(self, batches: Iterable[Batch], epoch: int) -> bool:

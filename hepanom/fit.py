@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from hepanom import train
+from hepanom import checkpoint, train
 from hepanom.contracts import Batch, Epoch, State
 from hepanom.detector import (
     CategoryModel,
@@ -168,14 +168,14 @@ def _train(
     seed = int(hash64([np.array([label]), np.array([replica])], parts.recipe.seed)[0] >> np.uint64(1))
     torch.manual_seed(seed)
     training = train.start(parts.model.build(schema).to(tables[0].weight.device), parts.recipe.train, seed)
-    checkpoint = checkpoints / file_name(label, replica) if checkpoints else None
-    if checkpoint and checkpoint.exists():
-        train.restore(training, checkpoint)
+    path = checkpoints / file_name(label, replica) if checkpoints else None
+    if path and path.exists():
+        checkpoint.restore(training, path)
         for record in training.history:
             watch(label, replica, record)
     for record in train.fit(training, *tables):
-        if checkpoint:
-            train.save(training, checkpoint)
+        if path:
+            checkpoint.save(training, path)
         watch(label, replica, record)
     return training
 

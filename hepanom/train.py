@@ -1,24 +1,19 @@
-"""The one training loop: weighted loss, validation on held-out background, look-back stopping, checkpoints."""
+"""The one training loop: weighted loss, validation on held-out background, look-back stopping."""
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import reduce
 
 import torch
-from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from hepanom.contracts import Batch, Epoch, Network, Player
+from hepanom.contracts import Batch, Epoch, Network
 from hepanom.errors import HepanomError, InputError
-from hepanom.files import written
-from hepanom.recipe import Optimizer, Train
+from hepanom.recipe import Train
 from hepanom.stream import batches, select, slices
 
 VALIDATION_SEED = 20_190_725
@@ -64,23 +59,47 @@ def resolve_device(name: str) -> torch.device:
 def start(network: Network, options: Train, seed: int) -> Training:
     """Return a training at epoch 0 of a network that lies on its device.
 
-    Raises InputError for optimizer options that contradict each other.
+    The parameters of a player become views of one flat tensor, which its optimizer moves as a whole. Raises InputError
+    for optimizer options that contradict each other, TypeError for a parameter of two players.
     """
-    optimizers = {
-        name: _optimizer(player, options.optimizer)
+    moved = {
+        name: (player, parameters)
         for name, player in network.players().items()
-        if any(parameter.requires_grad for parameter in player.parameters)
+        if (parameters := [parameter for parameter in player.parameters if parameter.requires_grad])
+    }
+    owned = [id(parameter) for _, parameters in moved.values() for parameter in parameters]
+    if len(set(owned)) < len(owned):
+        raise TypeError(f"{type(network).__name__}.players() names a parameter twice; each belongs to one player")
+    optimizers = {
+        name: _optimizer(
+            _flat(parameters),
+            {**options.optimizer.model_dump(exclude={"use"}), **player.optimizer},
+            options.optimizer.use,
+        )
+        for name, (player, parameters) in moved.items()
     }
     return Training(network, options, optimizers, torch.Generator().manual_seed(seed), _copy(network))
 
 
-def _optimizer(player: Player, chosen: Optimizer) -> torch.optim.Optimizer:
-    settings = {**chosen.model_dump(exclude={"use"}), **player.optimizer}
-    settings["fused" if chosen.use in FUSED else "foreach"] = True
+def _flat(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
+    """Return one parameter that holds all of these, and their gradients, which become views of it."""
+    flat = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
+    flat.grad = torch.zeros_like(flat)
+    start = 0
+    for parameter in parameters:
+        size, stride = parameter.shape, parameter.stride()
+        view, gradient = (whole.detach().as_strided(size, stride, start) for whole in (flat, flat.grad))
+        parameter.data, parameter.grad = view.copy_(parameter.detach()), gradient
+        start += parameter.numel()
+    return flat
+
+
+def _optimizer(parameters: nn.Parameter, options: Mapping[str, object], use: str) -> torch.optim.Optimizer:
+    speed = {"fused" if use in FUSED else "foreach": True}
     try:
-        return OPTIMIZERS[chosen.use](player.parameters, **settings)
+        return OPTIMIZERS[use]([parameters], **options, **speed)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
-        raise InputError(f"train.optimizer: {chosen.use}: {error}") from error
+        raise InputError(f"train.optimizer: {use}: {error}") from error
 
 
 def _copy(network: Network) -> dict[str, Tensor]:
@@ -148,12 +167,12 @@ def _one_epoch(training: Training, table: Batch, epoch: int) -> dict[str, float]
         for name, player in players.items():
             optimizer = training.optimizers[name]
             for _ in range(player.steps):
-                optimizer.zero_grad()
+                optimizer.zero_grad(set_to_none=False)
                 terms = network.loss(name, batch, progress)
                 weighted = {term: torch.dot(value, batch.weight) for term, value in terms.items()}
-                (sum(weighted.values(), start=torch.zeros((), device=batch.weight.device)) / len(batch)).backward()  # type: ignore[no-untyped-call]
+                (reduce(torch.add, weighted.values()) / len(batch)).backward()  # type: ignore[no-untyped-call]
                 if options.clip is not None:
-                    torch.nn.utils.clip_grad_norm_(player.parameters, options.clip)
+                    torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], options.clip)
                 optimizer.step()
             for term, value in weighted.items():
                 sums.setdefault(term if len(players) == 1 else f"{name}/{term}", []).append(value.detach())
@@ -189,93 +208,3 @@ def _validate(network: Network, valid: Batch, size: int) -> float:
         torch.manual_seed(VALIDATION_SEED)
         sums = [torch.dot(network.validate(batch), batch.weight) for batch in batches(valid, max(size, 4096))]
     return float(torch.stack(sums).double().sum() / valid.weight.double().sum())
-
-
-def save(training: Training, path: Path) -> None:
-    """Write a checkpoint: one file of tensors, without code or pickle, which replaces the last one at once."""
-    tensors = {f"network/{name}": value for name, value in training.network.state_dict().items()}
-    tensors |= {f"best/{name}": value for name, value in training.best.items()}
-    for player, optimizer in training.optimizers.items():
-        for index, values in optimizer.state_dict()["state"].items():
-            tensors |= {
-                f"optimizer/{player}/{index}/{key}": _tensor(value)
-                for key, value in values.items()
-                if value is not None
-            }
-    tensors |= {"generator/order": training.order.get_state(), "generator/cpu": torch.get_rng_state()}
-    device = _device(training.network)
-    if device.type == "cuda":
-        tensors["generator/cuda"] = torch.cuda.get_rng_state(device)
-    story = {
-        "best_loss": training.best_loss,
-        "finished": training.finished,
-        "device": device.type,
-        "terms": list(training.history[0].losses) if training.history else [],
-    }
-    tensors["history"] = _history(training)
-    apart = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-    with written(path) as temporary:
-        save_file(apart, temporary, {"story": json.dumps(story)})
-
-
-def _history(training: Training) -> Float[Tensor, "epoch column"]:
-    """Return the records as numbers: as text they would cost more than a short epoch after some hundred of them."""
-    rows = [[r.epoch, r.validation, r.best, r.events_per_second, *r.losses.values()] for r in training.history]
-    return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1 if rows else 4)
-
-
-def _tensor(value: Tensor | float) -> Tensor:
-    return value if isinstance(value, Tensor) else torch.tensor(value)
-
-
-def _device(network: Network) -> torch.device:
-    return next((value.device for value in network.state_dict().values()), torch.device("cpu"))
-
-
-def restore(training: Training, path: Path) -> None:
-    """Put a fresh training, and torch's generators, into the state of the checkpoint.
-
-    Raises HepanomError for a checkpoint that is damaged, of another network, or of another kind of device, where the
-    training would not go on bit for bit.
-    """
-    device = _device(training.network)
-    try:
-        with safe_open(path, framework="pt") as file:
-            story = json.loads(file.metadata()["story"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if story["device"] != device.type:
-            raise HepanomError(
-                f"{path}: the checkpoint was made on {story['device']}, this is {device.type}; resume on the same "
-                "device, or start a new run"
-            )
-        _put(training, tensors, device)
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-        raise HepanomError(f"{path}: cannot go on from this checkpoint ({error!r}); start a new run") from error
-    training.best_loss, training.finished = story["best_loss"], story["finished"]
-    training.history = [
-        Epoch(int(epoch), dict(zip(story["terms"], losses, strict=True)), validation, bool(best), rate)
-        for epoch, validation, best, rate, *losses in tensors["history"].tolist()
-    ]
-    if training.finished:
-        training.network.load_state_dict(training.best)
-        training.network.eval()
-
-
-def _put(training: Training, tensors: Mapping[str, Tensor], device: torch.device) -> None:
-    """Hand network, optimizers and generators their tensors."""
-
-    def group(prefix: str) -> dict[str, Tensor]:
-        return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-    training.network.load_state_dict(group("network/"))
-    training.best = {name: value.to(device) for name, value in group("best/").items()}
-    for player, optimizer in training.optimizers.items():
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in group(f"optimizer/{player}/").items():
-            index, _, key = name.partition("/")
-            state.setdefault(int(index), {})[key] = value
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    training.order.set_state(tensors["generator/order"])
-    torch.set_rng_state(tensors["generator/cpu"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["generator/cuda"], device)

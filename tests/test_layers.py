@@ -27,7 +27,7 @@ LAYERS = (
     {"figures", "tables"},
     {"report", "track", "stream", "hookspecs", "workspace", "consistency"},
     {"plugins", "train"},
-    {"detector"},
+    {"detector", "checkpoint"},
     {"fit", "assess", "output"},
     {"storage"},
     {"run"},

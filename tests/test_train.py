@@ -122,6 +122,18 @@ def test_every_optimizer_gets_all_its_options(name: str) -> None:
     assert not any(torch.equal(value, before[name]) for name, value in weights(training.network).items())
 
 
+def test_parameters_keep_their_values_and_memory_order_when_one_tensor_holds_them() -> None:
+    network = PLAIN.build(SCHEMA)
+    network.kernel = nn.Parameter(torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last))
+    before, strides = weights(network), [parameter.stride() for parameter in network.parameters()]
+    optimizers = train.start(network, options(), 1).optimizers
+    (flat,) = optimizers["network"].param_groups[0]["params"]
+    assert same(weights(network), before)
+    assert [parameter.stride() for parameter in network.parameters()] == strides
+    assert {parameter.untyped_storage().data_ptr() for parameter in network.parameters()} == {flat.data_ptr()}
+    assert flat.numel() == sum(parameter.numel() for parameter in network.parameters())
+
+
 class Duel(Network):
     """Two players that push their own number."""
 
@@ -187,3 +199,10 @@ def test_validation_loss_that_is_not_finite_names_the_epoch(loss: float) -> None
 def test_a_device_that_is_not_there_is_a_message() -> None:
     with pytest.raises(HepanomError, match=r"train\.device: cuda:77"):
         train.resolve_device("cuda:77")
+
+
+def test_a_parameter_of_two_players_is_refused() -> None:
+    network = Duel()
+    network.generator = network.critic
+    with pytest.raises(TypeError, match=r"Duel.players\(\) names a parameter twice; each belongs to one player"):
+        train.start(network, options(), 1)

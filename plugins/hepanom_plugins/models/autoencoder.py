@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from hepanom.contracts import Batch, Model, Network, Outputs
 from hepanom.events import Schema
@@ -53,8 +54,7 @@ class AutoencoderNetwork(Network):
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:
         """Return the mean squared error of each event, without penalties."""
         inputs = batch.inputs[self.table]
-        error: Tensor = (self.decoder(self.encoder(inputs)) - inputs).square()
-        return error.mean(1)
+        return functional.mse_loss(self.decoder(self.encoder(inputs)), inputs, reduction="none").mean(1)
 
     def loss(self, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, " event"]]:
         """Return the mean squared error of each event, and the penalties."""

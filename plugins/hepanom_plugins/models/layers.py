@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -13,11 +14,11 @@ from torch import Tensor, nn
 Activation = Literal["relu", "relu6", "leaky_relu", "elu", "sigmoid", "softplus", "tanh"]
 Initialization = Literal["zero", "normal", "glorot", "he"]
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "relu6": nn.ReLU6,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": partial(nn.ReLU, inplace=True),
+    "relu6": partial(nn.ReLU6, inplace=True),
+    "leaky_relu": partial(nn.LeakyReLU, inplace=True),
+    "elu": partial(nn.ELU, inplace=True),
     "sigmoid": nn.Sigmoid,
     "softplus": nn.Softplus,
     "tanh": nn.Tanh,
