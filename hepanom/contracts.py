@@ -25,16 +25,24 @@ Outputs = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of the data that can be read alone: rows, entries or bytes ``start`` to ``stop`` of ``file``."""
+    """A piece of the data that can be read alone: rows, entries or bytes ``start`` to ``stop`` of ``file``.
+
+    ``problem`` says why it cannot be read, where the reader was told to skip broken files and found it in the headers.
+    """
 
     file: str
     start: int
     stop: int
+    problem: str = ""
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """Turns files (or a simulation) into events."""
+    """Turns files (or a simulation) into events.
+
+    A reader of files has the option ``on_bad_file``, ``stop`` or ``skip``: with ``skip`` the core leaves out, and
+    reports, a part that has a ``problem`` or raises BrokenFileError.
+    """
 
     def schema(self) -> Schema:
         """Describe the events from headers and first rows. Raises InputError for a missing file or column."""
@@ -47,8 +55,8 @@ class Reader(Protocol):
     def read(self, part: Part) -> Iterator[Events]:
         """Yield the part's events chunk by chunk, in bounded memory.
 
-        Raises InputError, naming file and place, for a broken file; what was yielded before counts only when the part
-        was read to its end.
+        Raises InputError, naming file and place, for events that cannot be used, BrokenFileError for a file that is
+        truncated or corrupt; what was yielded before counts only when the part was read to its end.
         """
         ...
 

@@ -18,6 +18,10 @@ class InputError(HepanomError):
     exit_code = 2
 
 
+class BrokenFileError(InputError):
+    """A file is truncated or corrupt; with the reader's option ``on_bad_file: skip`` it is left out and reported."""
+
+
 class RecipeError(InputError):
     """Every mistake of a recipe at once, each with its place, as one message of several lines."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -96,6 +97,8 @@ class Events:
     ``event_id`` is a 64-bit hash of what makes the event unique, ``label`` a class index (-1: unknown), ``category``
     the index of the model that the event belongs to (0 where the recipe does not split), ``log_jacobian`` the log
     density factor of the transforms so far, ``beside`` the columns that travel into the outputs without being features.
+    ``tally`` counts what was done to these events on the way, such as ``{"empty events left out": 12}``: it adds up
+    when chunks are joined, and stays behind when events are chosen.
     """
 
     event_id: UInt64[np.ndarray, " event"]
@@ -106,6 +109,7 @@ class Events:
     target: Float[np.ndarray, "event target"] | None = None
     log_jacobian: Float[np.ndarray, " event"] | None = None
     beside: Mapping[str, Shaped[np.ndarray, " event"]] = field(default_factory=dict)
+    tally: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, column in _columns(self):
@@ -117,7 +121,7 @@ class Events:
 
     def mask(self, keep: Bool[np.ndarray, " event"]) -> Events:
         """Return the events where ``keep`` is true."""
-        return _rebuild(self, lambda name: _take(dict(_columns(self))[name], keep))
+        return replace(_rebuild(self, lambda name: _take(dict(_columns(self))[name], keep)), tally={})
 
     @staticmethod
     def concat(pieces: Sequence[Events]) -> Events:
@@ -125,7 +129,8 @@ class Events:
         if len(pieces) == 1:
             return pieces[0]
         columns = [dict(_columns(piece)) for piece in pieces]
-        return _rebuild(pieces[0], lambda name: _join([piece[name] for piece in columns]))
+        joined = _rebuild(pieces[0], lambda name: _join([piece[name] for piece in columns]))
+        return replace(joined, tally=dict(sum((Counter(piece.tally) for piece in pieces), Counter())))
 
 
 def _columns(events: Events) -> list[tuple[str, Any]]:
@@ -133,6 +138,8 @@ def _columns(events: Events) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for entry in fields(events):
         value = getattr(events, entry.name)
+        if entry.name == "tally":
+            continue
         if isinstance(value, Mapping):
             found += [(f"{entry.name}/{key}", column) for key, column in value.items()]
         elif value is not None:
@@ -144,6 +151,8 @@ def _rebuild(like: Events, column: Any) -> Events:
     values: dict[str, Any] = {}
     for entry in fields(like):
         value = getattr(like, entry.name)
+        if entry.name == "tally":
+            continue
         if isinstance(value, Mapping):
             values[entry.name] = {key: column(f"{entry.name}/{key}") for key in value}
         else:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TAIL = 1e-3  # share of the events on either side that the bins need not hold
 MANY = 20_000  # events, from which on there are more bins
+SMALLEST = 1e-300  # below a margin would reach zero
 DECADES = 1.5  # from which on a positive score is drawn on a logarithmic axis
 FEW_DECADES = 2.5  # up to which its labels are 1, 2, 5
 
@@ -89,8 +90,8 @@ def binning(
     near = cuts[(cuts > low - reach) & (cuts < high + reach)]
     low, high = float(np.min(near, initial=low)), float(np.max(near, initial=high))
     bins = 50 if len(values) > MANY else 30
-    if logarithmic and low > 0 and values.min() > 0 and np.log10(high / low) > DECADES:
-        margin = (high / low) ** 0.02
+    if logarithmic and low > SMALLEST and values.min() > 0 and (decades := np.log10(high) - np.log10(low)) > DECADES:
+        margin = 10 ** (0.02 * decades)
         return np.geomspace(low / margin, high * margin, bins + 1)
     margin = 0.02 * (high - low) or 0.5 * max(1.0, abs(high))
     return np.linspace(low - margin, high + margin, bins + 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from jaxtyping import Float, Int
@@ -368,6 +368,8 @@ def test_a_histogram_holds_every_event_and_its_weight(result: Result) -> None:
     cuts=arrays(np.float64, st.integers(0, 3), elements=st.floats(-1e30, 1e30)),
     logarithmic=st.booleans(),
 )
+@example(values=np.array([1.0, 5e-324, 5e-324]), cuts=np.zeros(0), logarithmic=True)
+@example(values=np.array([1e-290, 1e30]), cuts=np.zeros(0), logarithmic=True)
 def test_bins_rise_whatever_the_scores(
     values: Float[np.ndarray, " event"], cuts: Float[np.ndarray, " cut"], logarithmic: bool
 ) -> None:

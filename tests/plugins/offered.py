@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,10 @@ def write_tables(folder: Path) -> str:
                 beside = [f"{generator.random():.6f}", "sb"[row % 3 > 0], "tbvu"[row % 4], f"{generator.random():.6f}"]
                 rows.writerow([1000 * number + row, *features.round(3), *beside])
     return str(folder / "part*.csv")
+
+
+# What stands for files in OPTIONS, and the function that writes them into a folder and returns their path or glob.
+FILES: dict[str, Callable[[Path], str]] = {"TABLES": write_tables}
 
 
 def some_events(number: int, *, missing: bool) -> Events:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import reduce
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
-from offered import COLUMNS, FOUND, OPTIONS, TABLE, assert_equal, build, cases, some_events, write_tables
+from offered import COLUMNS, FILES, FOUND, OPTIONS, TABLE, assert_equal, build, cases, some_events
 from safetensors.numpy import load, save
 
 from hepanom import contracts, plugins
@@ -62,18 +63,33 @@ def test_every_kind_is_offered_and_what_is_tried_is_there() -> None:
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the glob of small files that the readers of tables are tried with."""
-    return write_tables(tmp_path_factory.mktemp("tables"))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for the small files that the readers are tried with."""
+    return tmp_path_factory.mktemp("files")
 
 
-def reader_of(name: str, options: dict[str, Any], tables: str) -> Reader:
-    return build("reader", name, {key: tables if value == "TABLES" else value for key, value in options.items()})
+def reader_of(name: str, options: dict[str, Any], folder: Path) -> Reader:
+    return build("reader", name, filled(options, folder))
+
+
+def filled(options: Any, folder: Path) -> Any:
+    """Return the options with paths in place of what stands for files; each kind of file is written once."""
+    if isinstance(options, dict):
+        return {key: filled(value, folder) for key, value in options.items()}
+    if isinstance(options, list):
+        return [filled(value, folder) for value in options]
+    if not (isinstance(options, str) and options in FILES):
+        return options
+    place = folder / options
+    if not place.exists():
+        place.mkdir()
+        (place / ".path").write_text(FILES[options](place), encoding="utf-8")
+    return (place / ".path").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("name", "options"), cases("reader"))
-def test_a_readers_schema_is_true(name: str, options: dict[str, Any], tables: str) -> None:
-    reader = reader_of(name, options, tables)
+def test_a_readers_schema_is_true(name: str, options: dict[str, Any], folder: Path) -> None:
+    reader = reader_of(name, options, folder)
     schema = reader.schema()
     chunks = [events for part in reader.parts() for events in reader.read(part)]
     for events in chunks:
@@ -98,11 +114,11 @@ def plain_shape(values: np.ndarray | Jagged) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize(("name", "options"), cases("reader"))
-def test_parts_are_readable_alone_and_in_any_order(name: str, options: dict[str, Any], tables: str) -> None:
-    parts = list(reader_of(name, options, tables).parts())
+def test_parts_are_readable_alone_and_in_any_order(name: str, options: dict[str, Any], folder: Path) -> None:
+    parts = list(reader_of(name, options, folder).parts())
     assert len(parts) > 1, "give the reader options or data that make several parts"
-    one_by_one = {part: Events.concat(list(reader_of(name, options, tables).read(part))) for part in reversed(parts)}
-    reader = reader_of(name, options, tables)
+    one_by_one = {part: Events.concat(list(reader_of(name, options, folder).read(part))) for part in reversed(parts)}
+    reader = reader_of(name, options, folder)
     in_order = Events.concat([events for part in reader.parts() for events in reader.read(part)])
     assert_equal(Events.concat([one_by_one[part] for part in parts]), in_order)
 

@@ -8,10 +8,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from gzip import BadGzipFile, GzipFile
 from io import BufferedIOBase
+from typing import Annotated, Literal
 
 from isal import igzip, isal_zlib
+from pydantic import Field
 
-from hepanom.errors import InputError
+from hepanom.errors import BrokenFileError, InputError
+
+OnBadFile = Annotated[
+    Literal["stop", "skip"], Field(description="stop at a broken file, or leave it out and report it")
+]
 
 
 def match_files(path: str | Sequence[str]) -> list[str]:
@@ -40,11 +46,13 @@ def open_text(file: str) -> Iterator[BufferedIOBase]:
             else:
                 yield raw
     except EOFError as error:
-        raise InputError(f"{file}: the gzip is truncated; none of its rows were kept, copy the file again") from error
+        raise BrokenFileError(
+            f"{file}: the gzip is truncated; none of its rows were kept, copy the file again"
+        ) from error
     except (BadGzipFile, isal_zlib.error) as error:  # type: ignore[misc]  # isal's stub has an instance
-        raise InputError(f"{file}: the gzip is corrupt ({error}); copy the file again") from error
+        raise BrokenFileError(f"{file}: the gzip is corrupt ({error}); copy the file again") from error
     except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
+        raise BrokenFileError(f"{file}: cannot be read: {error.strerror or error}") from error
 
 
 @contextmanager
