@@ -26,6 +26,7 @@ from hepanom import train
 from hepanom.contracts import Batch, Model
 from hepanom.events import Input, Schema
 from hepanom.recipe import Adam, Train
+from hepanom.source import Table
 from hepanom_plugins.models.autoencoder import Autoencoder
 from hepanom_plugins.models.vae import VAE
 
@@ -39,7 +40,7 @@ def hepanom(model: Model, events: torch.Tensor) -> float:
     table = Batch({"features": events}, torch.ones(EVENTS), torch.zeros(EVENTS, dtype=torch.int64))
     valid = Batch({"features": events[:2000]}, table.weight[:2000], table.label[:2000])
     options = Train(epochs=1, batch=BATCH, optimizer=Adam(lr=1e-3))
-    record = next(train.fit(train.start(model.build(schema), options, 0), table, valid))
+    record = next(train.fit(train.start(model.build(schema), options, 0), Table(table, 1.0), [valid]))
     return EVENTS / record.events_per_second
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -10,49 +12,72 @@ from jaxtyping import Bool, Float, Int
 from hepanom.contracts import Epoch
 from hepanom.detector import Detector, decision, dropped, explain, flags, latent, score
 from hepanom.errors import InputError
-from hepanom.evaluate import Scored, apply_expected, evaluate
+from hepanom.evaluate import Scored, apply_expected, evaluate, expected_factors
 from hepanom.events import Events
-from hepanom.plugins import Parts
+from hepanom.fit import background_scores
 from hepanom.result import Count, Latent, Result, Sample, Strange
-from hepanom.stream import category_labels, counts, is_background, rule_weight, with_category, with_weight
+from hepanom.shares import Shares, counts
+from hepanom.stream import refuse_unknown, rule_weight, weighed, with_category
 
 STRANGEST = 10
 LATENT_EVENTS = 5_000
 
 
-def refuse_test(parts: Parts, shares: Mapping[str, Events]) -> None:
+def refuse_test(shares: Shares) -> None:
     """Raise InputError, before any training, for a test share that could not be evaluated after it."""
-    recipe, test = parts.recipe, shares["test"]
-    if len(test) == 0:
+    recipe = shares.parts.recipe
+    if shares.total("test").events == 0:
         which = f"{recipe.split.column} in {recipe.split.test}" if recipe.split.column else "a place in the test share"
         raise InputError(
             f"no event has {which}, so there is nothing to test on; files without such events are split by shares: "
             "--set 'split={train: 0.5, valid: 0.1, calibrate: 0, test: 0.4}'"
         )
-    train = shares["train"]
-    if recipe.train.on == "background":
-        train = train.mask(is_background(train, parts.schema.classes, recipe.background))
-    if recipe.train.per is not None and len(train) > 0:
-        labels = category_labels(train, recipe.train.per, parts.schema)
-        with_category(test, recipe.train.per, labels, parts.schema)
-    apply_expected(test.weight, test.label, parts.schema.classes, recipe.evaluate.expected)
+    known = shares.categories({"train"}, shares.trained())
+    if known:
+        refuse_unknown(recipe.train.per, shares.categories({"test"}, None), known)
+    expected_factors(counts(shares)["test"], recipe.evaluate.expected)
+
+
+@dataclass(frozen=True)
+class _Met:
+    """What is kept of a chunk of test events: scores by scorer, the detector's decision scores, what they count for."""
+
+    scores: Mapping[str, Float[np.ndarray, "replica event"]]
+    decided: Mapping[str, Float[np.ndarray, " event"]]
+    category: Int[np.ndarray, " event"]
+    label: Int[np.ndarray, " event"]
+    weight: Float[np.ndarray, " event"]
 
 
 def assess(
     detector: Detector,
     histories: Mapping[tuple[str, int], Sequence[Epoch]],
-    shares: Mapping[str, Events],
-    unused: int,
-) -> tuple[Result, Events, Mapping[str, Float[np.ndarray, " event"]]]:
-    """Score and evaluate the test share; return the result, the test events and their decision scores."""
+    shares: Shares,
+    write: Callable[[Events, Mapping[str, Float[np.ndarray, " event"]]], None] = lambda events, decided: None,
+) -> Result:
+    """Score and evaluate the test share; ``write`` is given its events, chunk by chunk, with their decision scores."""
     parts, recipe = detector.parts, detector.parts.recipe
-    test = with_category(shares["test"], recipe.train.per, detector.categories, parts.schema)
-    scores = score(detector, test)
-    decided = decision(detector, scores, test.category)
+    met: list[_Met] = []
+    codes: list[Float[np.ndarray, "event latent"]] = []
+    strangest: dict[str, tuple[Events, Float[np.ndarray, " event"]]] = {}
+    sampled = np.zeros(shares.total("test").events, bool)
+    sampled[np.random.default_rng(recipe.seed).permutation(len(sampled))[:LATENT_EVENTS]] = True
+    position = 0
+    for chunk in shares.chunks("test"):
+        events = with_category(chunk, recipe.train.per, detector.categories, parts.schema)
+        scores = score(detector, events)
+        decided = decision(detector, scores, events.category)
+        write(events, decided)
+        met.append(_Met(scores, decided, events.category, events.label, events.weight))
+        found = latent(detector, events.mask(sampled[position : position + len(events)]))
+        codes += [] if found is None else [found]
+        position += len(events)
+        strangest = {label: _top(strangest.get(label), events, values) for label, values in decided.items()}
+    test = _joined(met)
     weight = apply_expected(test.weight, test.label, parts.schema.classes, recipe.evaluate.expected)
-    anomaly = _anomaly(detector, test)
+    anomaly = _anomaly(detector, test.label)
     scored = Scored(
-        scores, _flags(detector, scores, test.category), test.category, detector.categories, anomaly, weight
+        test.scores, _flags(detector, test.scores, test.category), test.category, detector.categories, anomaly, weight
     )
     numbers = evaluate(
         scored,
@@ -61,33 +86,64 @@ def assess(
         resamples=recipe.evaluate.resamples,
         seed=recipe.seed,
     )
-    result = Result(
+    return Result(
         name=recipe.name,
         recipe=parts.document.text(),
         schema=parts.schema,
         categories=detector.categories,
         background=recipe.background,
         provenance=detector.provenance,
-        counts=counts(shares, parts.schema.classes),
-        unused=unused,
+        counts=counts(shares),
+        unused=shares.unused,
         dropped=dropped(detector),
+        tally=_tally(detector, shares),
+        skipped=shares.skipped,
         histories=histories,
         numbers=numbers,
-        thresholds=_counts(detector, test, decided),
-        train=_train_sample(detector, shares["train"]),
-        test=Sample(decided, test.category, anomaly, test.weight),
+        thresholds=_counts(detector, test),
+        train=_train_sample(detector, shares),
+        test=Sample(test.decided, test.category, anomaly, test.weight),
         scored=scored,
-        latent=_latent(detector, test, anomaly, decided),
-        strangest={label: _strangest(detector, test, label, values) for label, values in decided.items()},
+        latent=_latent(codes, test, anomaly, sampled),
+        strangest={label: _strangest(detector, label, *found) for label, found in strangest.items()},
     )
-    return result, test, decided
 
 
-def _anomaly(detector: Detector, events: Events) -> Int[np.ndarray, " event"]:
+def _joined(met: Sequence[_Met]) -> _Met:
+    first = met[0]
+    return _Met(
+        {label: np.concatenate([each.scores[label] for each in met], axis=1) for label in first.scores},
+        {label: np.concatenate([each.decided[label] for each in met]) for label in first.decided},
+        np.concatenate([each.category for each in met]),
+        np.concatenate([each.label for each in met]),
+        np.concatenate([each.weight for each in met]),
+    )
+
+
+def _top(
+    so_far: tuple[Events, Float[np.ndarray, " top"]] | None, events: Events, values: Float[np.ndarray, " event"]
+) -> tuple[Events, Float[np.ndarray, " best"]]:
+    """Return the events with the highest scores of those so far and of a chunk, in the order of the data."""
+    if so_far is not None:
+        events, values = Events.concat([so_far[0], events]), np.concatenate([so_far[1], values])
+    keep = np.zeros(len(values), bool)
+    keep[np.argsort(-values, kind="stable")[:STRANGEST]] = True
+    return events.mask(keep), values[keep]
+
+
+def _tally(detector: Detector, shares: Shares) -> dict[str, int]:
+    """Return what the reader did to all events, and the transforms to those that train."""
+    done = Counter[str]()
+    for model in detector.models.values():
+        done.update(model.tally)
+    return {**shares.tally, **{f"{what} (training events)": count for what, count in done.items()}}
+
+
+def _anomaly(detector: Detector, label: Int[np.ndarray, " event"]) -> Int[np.ndarray, " event"]:
     """Return 1 for an anomaly, 0 for background, -1 where the label is not known."""
-    parts = detector.parts
-    background = is_background(events, parts.schema.classes, parts.recipe.background)
-    return np.where(events.label < 0, -1, ~background).astype(np.int64)
+    recipe, classes = detector.parts.recipe, detector.parts.schema.classes
+    anomalous = ~np.isin(label, [classes.index(name) for name in recipe.background]) & bool(recipe.background)
+    return np.where(label < 0, -1, anomalous).astype(np.int64)
 
 
 def _flags(
@@ -102,53 +158,47 @@ def _flags(
     }
 
 
-def _counts(detector: Detector, test: Events, decided: Mapping[str, Float[np.ndarray, " event"]]) -> list[Count]:
+def _counts(detector: Detector, test: _Met) -> list[Count]:
     recipe = detector.parts.recipe
     weighted = {rule.label: rule_weight(recipe, rule) for rule in recipe.thresholds}
     found = []
     for entry in detector.thresholds:
         if entry.replica == detector.decides:
             here = test.category == detector.categories.index(entry.category)
-            weight = with_weight(test, weighted[entry.name]).weight[here]
-            flagged = decided[entry.scorer][here] > entry.cut
+            weight = weighed(test.weight, weighted[entry.name])[here]
+            flagged = test.decided[entry.scorer][here] > entry.cut
             expected = [float(weight.sum() * share) for share in (entry.background_efficiency, entry.low, entry.high)]
             found.append(Count(entry, len(weight), int(flagged.sum()), float(weight[flagged].sum()), *expected))
     return found
 
 
-def _train_sample(detector: Detector, events: Events) -> Sample:
-    parts = detector.parts
-    background = events.mask(is_background(events, parts.schema.classes, parts.recipe.background))
-    background = with_category(background, parts.recipe.train.per, detector.categories, parts.schema)
-    decided = decision(detector, score(detector, background), background.category)
-    return Sample(decided, background.category, np.zeros(len(background), np.int64), background.weight)
+def _train_sample(detector: Detector, shares: Shares) -> Sample:
+    found = background_scores(detector, shares, "train")
+    decided = decision(detector, found.scores, found.category)
+    return Sample(decided, found.category, np.zeros(len(found.weight), np.int64), found.weight)
 
 
 def _latent(
-    detector: Detector,
-    test: Events,
+    found: Sequence[Float[np.ndarray, "_ latent"]],
+    test: _Met,
     anomaly: Int[np.ndarray, " event"],
-    decided: Mapping[str, Float[np.ndarray, " event"]],
+    sampled: Bool[np.ndarray, " event"],
 ) -> Latent | None:
     """Return the plane of the latent code: the code itself, its principal components, or one code and the score."""
-    chosen = np.zeros(len(test), bool)
-    generator = np.random.default_rng(detector.parts.recipe.seed)
-    chosen[generator.permutation(len(test))[:LATENT_EVENTS]] = True
-    codes = latent(detector, test.mask(chosen))
-    if codes is None:
+    if not found:
         return None
+    codes, category = np.concatenate(found), test.category[sampled]
     axes = ("latent 1", "latent 2")
     if codes.shape[1] == 1:
-        scorer, values = next(iter(decided.items()))
-        codes, axes = np.column_stack([codes[:, 0], values[chosen]]), ("latent 1", f"{scorer} score")
+        scorer, values = next(iter(test.decided.items()))
+        codes, axes = np.column_stack([codes[:, 0], values[sampled]]), ("latent 1", f"{scorer} score")
     elif codes.shape[1] > 2:
         axes = ("component 1", "component 2")
         plane = np.zeros((len(codes), 2))
-        for category in np.unique(test.category[chosen]):  # every category's network has a latent space of its own
-            here = test.category[chosen] == category
-            plane[here] = _components(codes[here])
+        for each in np.unique(category):  # every category's network has a latent space of its own
+            plane[category == each] = _components(codes[category == each])
         codes = plane
-    return Latent(codes, axes, test.category[chosen], anomaly[chosen])
+    return Latent(codes, axes, category, anomaly[sampled])
 
 
 def _components(codes: Float[np.ndarray, "event latent"]) -> Float[np.ndarray, "event 2"]:
@@ -158,19 +208,19 @@ def _components(codes: Float[np.ndarray, "event latent"]) -> Float[np.ndarray, "
     return np.asarray(centred @ directions)
 
 
-def _strangest(detector: Detector, test: Events, scorer: str, values: Float[np.ndarray, " event"]) -> list[Strange]:
-    """Return the test events with the highest scores and the features that made them so, in the file's units."""
-    top = np.argsort(-values, kind="stable")[:STRANGEST]
-    chosen = np.zeros(len(test), bool)
-    chosen[top] = True
-    events = test.mask(chosen)
-    order = np.argsort(-values[chosen], kind="stable")
+def _strangest(detector: Detector, scorer: str, events: Events, values: Float[np.ndarray, " event"]) -> list[Strange]:
+    """Return the highest scores first, with the features of the tables that made them so, in the file's units."""
+    order = np.argsort(-values, kind="stable")
     explainer, parts = _explanation(detector, events, scorer)
-    name, table = detector.parts.schema.table()
+    tables = {name: entry for name, entry in detector.parts.schema.inputs.items() if entry.kind == "table"}
+    units = {column: unit for entry in tables.values() for column, unit in zip(entry.columns, entry.units, strict=True)}
     found = []
     for row in order.tolist():
-        raw = dict(zip(table.columns, np.asarray(events.inputs[name])[row].tolist(), strict=True))
-        units = dict(zip(table.columns, table.units, strict=True))
+        raw = {
+            column: value
+            for name, entry in tables.items()
+            for column, value in zip(entry.columns, np.asarray(events.inputs[name])[row].tolist(), strict=True)
+        }
         ranked = sorted(parts[row].items(), key=lambda part: -part[1])[:5]
         label = int(events.label[row])
         found.append(
@@ -180,7 +230,7 @@ def _strangest(detector: Detector, test: Events, scorer: str, values: Float[np.n
                 category=detector.categories[events.category[row]],
                 truth=detector.parts.schema.classes[label] if label >= 0 else "unknown",
                 weight=float(events.weight[row]),
-                score=float(values[chosen][row]),
+                score=float(values[row]),
                 explained_by=explainer,
                 features=[
                     (column, raw.get(column, float("nan")), units.get(column, ""), part) for column, part in ranked

@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hepanom.contracts import Epoch, Network
+from hepanom.contracts import Epoch
 from hepanom.errors import HepanomError
 from hepanom.files import written
-from hepanom.train import Training
+from hepanom.train import Training, device_of
 
 
 def save(training: Training, path: Path) -> None:
@@ -30,7 +30,7 @@ def save(training: Training, path: Path) -> None:
                 if value is not None
             }
     tensors |= {"generator/order": training.order.get_state(), "generator/cpu": torch.get_rng_state()}
-    device = _device(training.network)
+    device = device_of(training.network)
     if device.type == "cuda":
         tensors["generator/cuda"] = torch.cuda.get_rng_state(device)
     story = {
@@ -55,17 +55,13 @@ def _tensor(value: Tensor | float) -> Tensor:
     return value if isinstance(value, Tensor) else torch.tensor(value)
 
 
-def _device(network: Network) -> torch.device:
-    return next((value.device for value in network.state_dict().values()), torch.device("cpu"))
-
-
 def restore(training: Training, path: Path) -> None:
     """Put a fresh training, and torch's generators, into the state of the checkpoint.
 
     Raises HepanomError for a checkpoint that is damaged, of another network, or of another kind of device, where the
     training would not go on bit for bit.
     """
-    device = _device(training.network)
+    device = device_of(training.network)
     try:
         with safe_open(path, framework="pt") as file:
             story = json.loads(file.metadata()["story"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -53,6 +54,8 @@ def common(function: Command) -> Command:
                 logging.getLogger("hepanom").exception("where it happened")
             _fail(error, as_json)
         else:
+            if found is None:  # another process speaks
+                return
             if as_json:
                 click.echo(json.dumps(found, default=str))
             elif not quiet:
@@ -130,9 +133,9 @@ def run(
     from hepanom.run import run as run_recipe
 
     document = _document(recipe, overrides, folder)
-    with progress(quiet) as watcher:
+    with progress(quiet or os.environ.get("RANK", "0") != "0") as watcher:
         outcome = run_recipe(document, tracking=tracking, state=state, resume=resume, watcher=watcher)
-    return show.outcome(outcome), show.outcome_text
+    return (show.outcome(outcome), show.outcome_text) if outcome else (None, None)
 
 
 @hepanom.command(short_help="Check a recipe without reading events.")

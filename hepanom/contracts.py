@@ -92,6 +92,14 @@ class Transform(Protocol):
         """Return the changed events."""
         ...
 
+    def undo(self, events: Events, schema: Schema, state: State) -> Events | None:
+        """Return events that came out of ``apply`` as they were before, in their units; None where that is impossible.
+
+        What was cut or filled stays so: ``apply`` after ``undo`` gives the same events again. Any finite values can be
+        undone, a network's reconstruction too. ``schema`` is the one that ``apply`` had; ``log_jacobian`` stays behind.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class Batch:

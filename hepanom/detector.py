@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,11 +33,15 @@ class Member:
 
 @dataclass(frozen=True)
 class CategoryModel:
-    """The model of one category: fitted transforms, the schema that they leave, and the replicas."""
+    """The model of one category: fitted transforms, the schema that they leave, and the replicas.
+
+    ``tally`` counts what the transforms did to the training events; it is not stored with the detector.
+    """
 
     states: tuple[State, ...]
     schema: Schema
     members: tuple[Member, ...]
+    tally: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,27 @@ def score(detector: Detector, events: Events) -> dict[str, Float[np.ndarray, "re
             values = scorer.score(visit.batch, visit.outputs, state, visit.member.network)
             found[label][visit.replica, visit.where] = values.double().cpu().numpy()
     return found
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of many events, with what is left of the events: their weight and category."""
+
+    scores: Mapping[str, Float[np.ndarray, "replica event"]]
+    category: Int[np.ndarray, " event"]
+    weight: Float[np.ndarray, " event"]
+
+
+def score_chunks(detector: Detector, chunks: Iterable[Events]) -> Scores:
+    """Return the scores of all events of the chunks, which carry their category."""
+    scores = [{label: np.zeros((detector.replicas, 0)) for label in detector.parts.scorers}]
+    categories, weights = [np.zeros(0, np.int64)], [np.zeros(0)]
+    for events in chunks:
+        scores.append(score(detector, events))
+        categories.append(events.category)
+        weights.append(events.weight)
+    joined = {label: np.concatenate([each[label] for each in scores], axis=1) for label in detector.parts.scorers}
+    return Scores(joined, np.concatenate(categories), np.concatenate(weights))
 
 
 def decision(

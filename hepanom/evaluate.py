@@ -133,24 +133,36 @@ def apply_expected(
     expected yield keep their weights. Raises InputError for a class that does not exist or has no weight to scale, and
     for a yield that is not positive.
     """
+    rows = {name: label == index for index, name in enumerate(classes)}
+    found = {name: (int(here.sum()), float(weight[here].sum(dtype=np.float64))) for name, here in rows.items()}
     scaled = weight.astype(np.float64)
+    for name, factor in expected_factors(found, expected).items():
+        scaled[rows[name]] *= factor
+    return scaled
+
+
+def expected_factors(counts: Mapping[str, tuple[int, float]], expected: Mapping[str, float]) -> dict[str, float]:
+    """Return the factor of each class that has an expected yield, from its events and summed weight.
+
+    Raises InputError as ``apply_expected`` does.
+    """
+    factors = {}
     for name, expectation in expected.items():
-        if name not in classes:
-            raise InputError(f"evaluate.expected: class {name!r} is not there; {did_you_mean(name, classes)}")
+        if name not in counts:
+            raise InputError(f"evaluate.expected: class {name!r} is not there; {did_you_mean(name, counts)}")
         if not 0 < expectation < math.inf:
             raise InputError(
                 f"evaluate.expected: found {expectation:g} for class {name!r}; an expected yield is positive"
             )
-        rows = label == list(classes).index(name)
-        total = float(scaled[rows].sum())
+        events, total = counts[name]
         if not total > 0:
             raise InputError(
-                f"evaluate.expected: the {np.count_nonzero(rows)} test events of class {name!r} have weights that sum "
+                f"evaluate.expected: the {events} test events of class {name!r} have weights that sum "
                 f"to {total:g}, which no factor turns into {expectation:g}; remove the class from `expected` or put "
                 "events of it into the test share"
             )
-        scaled[rows] *= expectation / total
-    return scaled
+        factors[name] = expectation / total
+    return factors
 
 
 def _views(scored: Scored) -> Iterator[tuple[str, Bool[np.ndarray, " event"]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -55,6 +56,11 @@ class Input:
     units: tuple[str, ...]
     shape: tuple[int, ...] = ()
 
+    @property
+    def width(self) -> int:
+        """Return how many numbers an event has in a table or an image, or a point in a cloud."""
+        return len(self.columns) * math.prod(self.shape)
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -75,6 +81,23 @@ class Schema:
         if len(tables) != 1:
             raise InputError(f"this needs events with one table of features, these have {len(tables)}")
         return tables[0]
+
+    def only(self, *kinds: Literal["table", "points", "image"]) -> tuple[str, Input]:
+        """Return name and description of the only input of these kinds; without any, of the only table or image.
+
+        Raises InputError where there is none or more than one.
+        """
+        wanted = kinds or ("table", "image")
+        found = [(name, entry) for name, entry in self.inputs.items() if entry.kind in wanted]
+        if len(found) == 1:
+            return found[0]
+        words = {"table": "one table", "points": "one cloud of points", "image": "one image"}
+        have = ", ".join(f"{name!r} ({entry.kind})" for name, entry in self.inputs.items()) or "nothing"
+        points = "points" not in wanted and any(entry.kind == "points" for entry in self.inputs.values())
+        remedy = "; the transforms image and pad make one of points" if points and not found else ""
+        raise InputError(
+            f"this needs events with {' or '.join(words[kind] for kind in wanted)}, these have {have}{remedy}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for a JSON file."""
@@ -131,6 +154,17 @@ class Events:
         columns = [dict(_columns(piece)) for piece in pieces]
         joined = _rebuild(pieces[0], lambda name: _join([piece[name] for piece in columns]))
         return replace(joined, tally=dict(sum((Counter(piece.tally) for piece in pieces), Counter())))
+
+
+def size(events: Events) -> int:
+    """Return the bytes that the events take in memory."""
+    columns = [column for _, column in _columns(events)]
+    arrays = [
+        array
+        for column in columns
+        for array in ([column.values, column.offsets] if isinstance(column, Jagged) else [column])
+    ]
+    return sum(array.nbytes for array in arrays)
 
 
 def _columns(events: Events) -> list[tuple[str, Any]]:

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import torch
-from jaxtyping import Bool
 
-from hepanom import checkpoint, train
-from hepanom.contracts import Batch, Epoch, State
+from hepanom import checkpoint, team, train
+from hepanom.contracts import Batch, Epoch, Network
 from hepanom.detector import (
     CategoryModel,
     Detector,
     Member,
+    Scores,
     decision,
     outputs,
-    prepare,
     rank_table,
-    score,
+    score_chunks,
     threads,
 )
 from hepanom.errors import InputError
-from hepanom.events import Events, Schema, hash64
+from hepanom.events import Schema, hash64
 from hepanom.plugins import Parts
-from hepanom.recipe import Recipe, Rule
-from hepanom.stream import category_labels, is_background, rule_weight, to_batch, with_category, with_weight
+from hepanom.preparation import all_tables, chosen, fit_transforms, refuse_idle, train_source, valid_tables
+from hepanom.recipe import Rule
+from hepanom.shares import Shares
+from hepanom.source import Source
+from hepanom.stream import rule_weight, weighed, with_category
 from hepanom.thresholds import Threshold, threshold
 
 Watch = Callable[[str, int, Epoch], None]
@@ -37,8 +40,7 @@ Histories = dict[tuple[str, int], list[Epoch]]
 
 
 def fit(
-    parts: Parts,
-    shares: Mapping[str, Events],
+    shares: Shares,
     provenance: Mapping[str, Any],
     watch: Watch = lambda category, replica, record: None,
     checkpoints: Path | None = None,
@@ -49,87 +51,86 @@ def fit(
     that it holds goes on where it stopped, bit for bit. Returns the detector and the epochs by (category, replica).
     Raises InputError where a category has no background to train, stop or set thresholds on.
     """
-    recipe = parts.recipe
-    chosen = {name: _chosen(shares[name], parts) for name in ("train", "valid", "calibrate")}
-    if recipe.split.calibrate == 0:
-        chosen["calibrate"] = chosen["valid"]
-    chosen, labels = _by_category(chosen, parts)
-    _refuse_weights(chosen, recipe, labels)
+    models, histories = train_models(shares, watch, checkpoints)
+    return _with_thresholds(Detector(shares.parts, models, (), provenance), shares.whole()), histories
+
+
+def train_models(shares: Shares, watch: Watch, checkpoints: Path | None) -> tuple[dict[str, CategoryModel], Histories]:
+    """Train the models of all categories; this is what all processes of a team do together.
+
+    Only process 0 fits the scorers, on the events of all.
+    """
+    parts, recipe = shares.parts, shares.parts.recipe
+    labels = _categories(shares)
+    _refuse_weights(shares, labels)
+    device = train.resolve_device(recipe.train.device)
     models: dict[str, CategoryModel] = {}
     histories: Histories = {}
     with threads(recipe.train.threads):
         for index, label in enumerate(labels):
-            background = {
-                name: with_weight(events.mask(events.category == index), recipe.train.weighted)
-                for name, events in chosen.items()
-            }
-            states, schema, table = _fit_transforms(parts, background["train"])
-            device = train.resolve_device(recipe.train.device)
-            tables = (
-                to_batch(table, schema, device),
-                to_batch(prepare(parts, states, background["valid"]), schema, device),
-            )
+            background, held_out = (chosen(shares, share, labels, index) for share in ("train", "valid"))
+            for events in (background, held_out):
+                refuse_idle(events)
+            states, schema = fit_transforms(parts, background)
+            source, tally = train_source(background, states, schema, device)
+            valid = valid_tables(held_out, states, schema, device)
+            everything = source if team.size() == 1 else all_tables(background, states, schema, device)
             members = []
             for replica in range(recipe.train.replicas):
-                training = _train(parts, schema, tables, (label, replica), checkpoints, watch)
+                training = _train(parts, schema, (source, valid), device, (label, replica), checkpoints, watch)
                 histories[label, replica] = training.history
-                members.append(_member(parts, training.network.eval(), tables[0]))
-            models[label] = CategoryModel(states, schema, tuple(members))
-    background = {name: events.mask(_is_background(events, parts)) for name, events in chosen.items()}
-    return _with_thresholds(Detector(parts, models, (), provenance), background), histories
+                members.append(_member(parts, training.network.eval(), everything if team.rank() == 0 else ()))
+            models[label] = CategoryModel(states, schema, tuple(members), tally)
+    return models, histories
 
 
-def _chosen(events: Events, parts: Parts) -> Events:
-    """Return the events that may train: background, or everything."""
-    if parts.recipe.train.on == "all":
-        return events
-    return events.mask(_is_background(events, parts))
+def _held_out(shares: Shares) -> dict[str, str]:
+    """Return the share behind each of the names that a recipe uses; without a calibrate share it is valid."""
+    calibrate = "valid" if shares.parts.recipe.split.calibrate == 0 else "calibrate"
+    return {"train": "train", "valid": "valid", "calibrate": calibrate}
 
 
-def _is_background(events: Events, parts: Parts) -> Bool[np.ndarray, " event"]:
-    return is_background(events, parts.schema.classes, parts.recipe.background)
-
-
-def _by_category(chosen: Mapping[str, Events], parts: Parts) -> tuple[dict[str, Events], tuple[str, ...]]:
-    """Return the events with their categories, and the categories' labels.
+def _categories(shares: Shares) -> tuple[str, ...]:
+    """Return the categories' labels.
 
     Raises InputError, naming share and category, where fewer than two events are left to train on, or fewer than two
     of background to set thresholds on.
     """
-    recipe, per = parts.recipe, parts.recipe.train.per
+    recipe, per = shares.parts.recipe, shares.parts.recipe.train.per
     cutting = {"calibrate", *(rule.on for rule in recipe.thresholds)}
     background = f"background ({', '.join(recipe.background) or 'all'})"
-    whats = {name: "event" if recipe.train.on == "all" and name not in cutting else background for name in chosen}
-    for name, events in chosen.items():
-        if len(events) == 0:
+    behind = _held_out(shares)
+    whats = {name: "event" if recipe.train.on == "all" and name not in cutting else background for name in behind}
+    for name, share in behind.items():
+        if shares.total(share, shares.trained()).events == 0:
             raise InputError(f"no {whats[name]} is left in the {name} share; give split.{name} more events")
-    labels = category_labels(Events.concat(list(chosen.values())), per, parts.schema)
-    found = {name: with_category(events, per, labels, parts.schema) for name, events in chosen.items()}
-    for name, events in found.items():
-        what = whats[name]
-        counted = events.category if what == "event" else events.category[_is_background(events, parts)]
-        for label, count in zip(labels, np.bincount(counted, minlength=len(labels)), strict=True):
+    labels = shares.categories(set(behind.values()), shares.trained())
+    for name, share in behind.items():
+        classes = None if whats[name] == "event" else shares.background()
+        for label in labels:
+            count = shares.total(share, classes, label).events
             if count < 2:
                 which, remedy = (f"where {per} is {label}, ", ", or leave train.per out") if per else ("", "")
                 raise InputError(
-                    f"{which}{count or 'no'} {what} is left in the {name} share, two are needed at least; give "
+                    f"{which}{count or 'no'} {whats[name]} is left in the {name} share, two are needed at least; give "
                     f"split.{name} more events{remedy}"
                 )
-    return found, labels
+    return labels
 
 
-def _refuse_weights(chosen: Mapping[str, Events], recipe: Recipe, labels: Sequence[str]) -> None:
+def _refuse_weights(shares: Shares, labels: Sequence[str]) -> None:
     """Raise InputError for weights with which nothing can be learnt or cut."""
-    trained = recipe.train.weighted
-    for name, events in chosen.items():
-        for index, label in enumerate(labels):
-            if trained and not events.weight[events.category == index].any():
+    recipe, trained = shares.parts.recipe, shares.parts.recipe.train.weighted
+    for name, share in _held_out(shares).items():
+        for label in labels:
+            if trained and not shares.total(share, shares.trained(), label).magnitude:
                 raise InputError(
                     f"category {label}: all weights in the {name} share are zero; choose another weight column, or "
                     "train: {weighted: false}"
                 )
-        found = f"{np.count_nonzero(events.weight < 0)} of {len(events)} weights in the {name} share are negative"
-        if trained == "absolute" or (events.weight >= 0).all():
+        whole = shares.total(share, shares.trained())
+        found = f"{whole.negative} of {whole.events} weights in the {name} share are negative"
+        if trained == "absolute" or not whole.negative:
             continue
         if trained:
             raise InputError(
@@ -144,21 +145,11 @@ def _refuse_weights(chosen: Mapping[str, Events], recipe: Recipe, labels: Sequen
                 )
 
 
-def _fit_transforms(parts: Parts, events: Events) -> tuple[tuple[State, ...], Schema, Events]:
-    """Fit each transform on what the ones before it give; return states, final schema and the events after all."""
-    states, schema = [], parts.schema
-    for transform in parts.transforms.values():
-        state = transform.finish(transform.measure(events, schema))
-        events = transform.apply(events, schema, state)
-        schema = transform.schema(schema, state)
-        states.append(state)
-    return tuple(states), schema, events
-
-
 def _train(
     parts: Parts,
     schema: Schema,
-    tables: tuple[Batch, Batch],
+    tables: tuple[Source, Iterable[Batch]],
+    device: torch.device,
     who: tuple[str, int],
     checkpoints: Path | None,
     watch: Watch,
@@ -167,8 +158,14 @@ def _train(
     label, replica = who
     seed = int(hash64([np.array([label]), np.array([replica])], parts.recipe.seed)[0] >> np.uint64(1))
     torch.manual_seed(seed)
-    training = train.start(parts.model.build(schema).to(tables[0].weight.device), parts.recipe.train, seed)
-    path = checkpoints / file_name(label, replica) if checkpoints else None
+    network = parts.model.build(schema).to(device)
+    seed += team.rank()  # the same weights everywhere, but other orders and other noise
+    if team.rank():
+        torch.manual_seed(seed)
+    training = train.start(network, parts.recipe.train, seed)
+    path = (
+        checkpoints / (file_name(label, replica) + (f".{team.rank()}" if team.rank() else "")) if checkpoints else None
+    )
     if path and path.exists():
         checkpoint.restore(training, path)
         for record in training.history:
@@ -185,62 +182,70 @@ def file_name(label: str, replica: int) -> str:
     return f"{quote(label, safe='')}-{replica}.safetensors"
 
 
-def _member(parts: Parts, network: Any, table: Batch) -> Member:
+def _member(parts: Parts, network: Network, source: Iterable[Batch]) -> Member:
     with torch.inference_mode():
-        return Member(
-            network, {label: scorer.fit(outputs(network, table)) for label, scorer in parts.scorers.items()}, {}
-        )
+        found = {
+            label: scorer.fit(chain.from_iterable(outputs(network, table) for table in source))
+            for label, scorer in parts.scorers.items()
+        }
+    return Member(network, found, {})
 
 
-def _with_thresholds(detector: Detector, chosen: Mapping[str, Events]) -> Detector:
+def _with_thresholds(detector: Detector, shares: Shares) -> Detector:
     """Return the detector with background ranks (for several replicas) and a threshold for every rule."""
     recipe = detector.parts.recipe
-    scores = {name: score(detector, chosen[name]) for name in {"calibrate", *(rule.on for rule in recipe.thresholds)}}
+    behind = _held_out(shares)
+    names: set[str] = {"calibrate", *(rule.on for rule in recipe.thresholds)}
+    found = {name: background_scores(detector, shares, behind[name]) for name in names}
     if detector.replicas > 1:
-        detector = _with_ranks(detector, scores["calibrate"], chosen["calibrate"])
-    members = {
-        name: {
-            **{
-                replica: {label: rows[replica] for label, rows in found.items()} for replica in range(detector.replicas)
-            },
-            detector.decides: decision(detector, found, chosen[name].category),
-        }
-        for name, found in scores.items()
-    }
-    return replace(detector, thresholds=tuple(_thresholds(detector, recipe.thresholds, members, chosen)))
+        detector = _with_ranks(detector, found["calibrate"])
+    return replace(detector, thresholds=tuple(_thresholds(detector, recipe.thresholds, found)))
 
 
-def _thresholds(
-    detector: Detector,
-    rules: Sequence[Rule],
-    members: Mapping[Any, Mapping[int, Mapping[str, Any]]],
-    chosen: Mapping[str, Events],
-) -> Iterator[Threshold]:
+def background_scores(detector: Detector, shares: Shares, share: str) -> Scores:
+    """Return the scores of the background of a share."""
+    parts = detector.parts
+    background = list(shares.background())
+    chunks = (events.mask(np.isin(events.label, background)) for events in shares.chunks(share))
+    per = parts.recipe.train.per
+    return score_chunks(
+        detector, (with_category(events, per, detector.categories, parts.schema) for events in chunks if len(events))
+    )
+
+
+def _thresholds(detector: Detector, rules: Sequence[Rule], found: Mapping[str, Scores]) -> Iterator[Threshold]:
     for rule in rules:
-        events = with_weight(chosen[rule.on], rule_weight(detector.parts.recipe, rule))
-        for replica, by_scorer in members[rule.on].items():
+        scores = found[rule.on]
+        weight = weighed(scores.weight, rule_weight(detector.parts.recipe, rule))
+        rows = {
+            replica: {label: values[replica] for label, values in scores.scores.items()}
+            for replica in range(detector.replicas)
+        }
+        rows[detector.decides] = decision(detector, scores.scores, scores.category)
+        for replica, by_scorer in rows.items():
             for scorer, values in by_scorer.items():
                 for index, label in enumerate(detector.categories):
-                    here = events.category == index
+                    here = scores.category == index
                     yield threshold(
                         rule.rule,
                         rule.value,
                         values[here],
-                        events.weight[here],
+                        weight[here],
                         scorer=scorer,
                         category=label,
                         replica=replica,
                     )
 
 
-def _with_ranks(detector: Detector, scores: Mapping[str, Any], background: Events) -> Detector:
-    weight = with_weight(background, detector.parts.recipe.train.weighted).weight
+def _with_ranks(detector: Detector, found: Scores) -> Detector:
+    weight = weighed(found.weight, detector.parts.recipe.train.weighted)
     models = {}
     for index, (label, model) in enumerate(detector.models.items()):
-        here = background.category == index
+        here = found.category == index
         members = tuple(
             replace(
-                member, ranks={name: rank_table(rows[replica, here], weight[here]) for name, rows in scores.items()}
+                member,
+                ranks={name: rank_table(rows[replica, here], weight[here]) for name, rows in found.scores.items()},
             )
             for replica, member in enumerate(model.members)
         )

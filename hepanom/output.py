@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +16,8 @@ from hepanom.detector import Detector, decision, flags, score
 from hepanom.errors import InputError
 from hepanom.events import Events
 from hepanom.files import written
-from hepanom.stream import with_category
+from hepanom.result import Skipped
+from hepanom.stream import read_parts, with_category
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
@@ -24,8 +28,6 @@ def score_files(detector: Detector, files: Sequence[str], out: Path) -> dict[str
 
     Labels and weights may be missing there. The file appears when all events are in it.
     """
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
     reader = detector.parts.reader.on(files)
     before, now = detector.parts.schema, reader.schema()
     if dict(now.inputs) != dict(before.inputs):
@@ -33,26 +35,35 @@ def score_files(detector: Detector, files: Sequence[str], out: Path) -> dict[str
             f"{', '.join(files)}: the inputs differ from those of the training; {_difference(before, now)}"
         )
     events = 0
-    flagged: dict[str, int] = {}
-    with written(out) as temporary:
-        writer = None
-        try:
-            for part in reader.parts():
-                for chunk in reader.read(part):
-                    known = with_category(chunk, detector.parts.recipe.train.per, detector.categories, before)
-                    table = to_table(detector, known, decision(detector, score(detector, known), known.category))
-                    writer = writer or pq.ParquetWriter(temporary, table.schema)
-                    writer.write_table(table)
-                    events += len(known)
-                    for name in table.column_names:
-                        if name.startswith("flag/"):
-                            flagged[name] = flagged.get(name, 0) + int(np.sum(table[name].to_numpy()))
-        finally:
-            if writer is not None:
-                writer.close()
-        if writer is None:
+    flagged: Counter[str] = Counter()
+    skipped: list[Skipped] = []
+    with table_file(out) as write:
+        for _, chunk in read_parts(reader, reader.parts(), skipped):
+            known = with_category(chunk, detector.parts.recipe.train.per, detector.categories, before)
+            table = to_table(detector, known, decision(detector, score(detector, known), known.category))
+            write(table)
+            events += len(known)
+            flags = [name for name in table.column_names if name.startswith("flag/")]
+            flagged.update({name.removeprefix("flag/"): int(np.sum(table[name].to_numpy())) for name in flags})
+        if not events:
             raise InputError(f"{', '.join(files)}: there are no events in these files")
-    return {"events": events, "flagged": {name.removeprefix("flag/"): count for name, count in flagged.items()}}
+    return {"events": events, "flagged": dict(flagged), "skipped": [asdict(entry) for entry in skipped]}
+
+
+@contextmanager
+def table_file(out: Path) -> Iterator[Callable[[pa.Table], None]]:
+    """Give a function that appends a table to a Parquet file, which appears when the block ends well."""
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    with written(out) as temporary, ExitStack() as stack:
+        writers: list[Any] = []
+
+        def write(table: pa.Table) -> None:
+            if not writers:
+                writers.append(stack.enter_context(pq.ParquetWriter(temporary, table.schema)))
+            writers[0].write_table(table)
+
+        yield write
 
 
 def _difference(before: Any, now: Any) -> str:
@@ -88,11 +99,3 @@ def to_table(detector: Detector, events: Events, values: Mapping[str, Float[np.n
         for name, column in columns.items()
     }
     return pa.table(arrays)
-
-
-def write_table(table: pa.Table, out: Path) -> None:
-    """Write one table as a Parquet file, whole or not at all."""
-    import pyarrow.parquet as pq
-
-    with written(out) as temporary:
-        pq.write_table(table, temporary)

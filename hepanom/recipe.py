@@ -210,6 +210,11 @@ class Recipe(Section):
     name: str = Field(min_length=1)
     seed: int = Field(default=0, ge=0)
     plugins: str | None = Field(default=None, description="folder with plugin files")
+    memory: str | None = Field(
+        default=None,
+        pattern=r"^\d+(\.\d+)? ?[MG]B$",
+        description="what the events may take of it, such as 2 GB; a quarter of the machine's by default",
+    )
     data: Use
     background: tuple[str, ...] = Field(
         default=(), description="classes that are background; without classes, everything is"

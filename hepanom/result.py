@@ -69,11 +69,23 @@ class Latent:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A part of the data that was left out because its file is broken; ``events`` were read before the break."""
+
+    file: str
+    start: int
+    stop: int
+    events: int
+    why: str
+
+
+@dataclass(frozen=True)
 class Result:
     """Everything that one run found out.
 
     ``counts`` holds (events, summed weight) by share and class, ``unused`` the events that the split leaves out,
-    ``dropped`` the columns that each transform took away by category, ``histories`` the epochs by (category, replica).
+    ``dropped`` the columns that each transform took away by category, ``tally`` what reader and transforms did to
+    events on the way, ``skipped`` the broken files, ``histories`` the epochs by (category, replica).
     """
 
     name: str
@@ -85,6 +97,8 @@ class Result:
     counts: Mapping[str, Mapping[str, tuple[int, float]]]
     unused: int
     dropped: Mapping[str, Mapping[str, Sequence[str]]]
+    tally: Mapping[str, int]
+    skipped: Sequence[Skipped]
     histories: Mapping[tuple[str, int], Sequence[Epoch]]
     numbers: Mapping[str, Number]
     thresholds: Sequence[Count]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,16 +11,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hepanom import address, facts, output, plugins, provenance, report, storage, track, train, workspace
+from hepanom import address, facts, output, plugins, provenance, report, shares, storage, team, track, train, workspace
 from hepanom.assess import assess, refuse_test
 from hepanom.contracts import Epoch
 from hepanom.document import Document
 from hepanom.errors import InputError
-from hepanom.fit import Watch, fit
+from hepanom.fit import Watch, fit, train_models
 from hepanom.plugins import Parts
 from hepanom.recipe import Recipe
 from hepanom.result import Result
-from hepanom.stream import read_shares
 
 
 class Watcher:
@@ -57,15 +58,32 @@ def run(
     state: Path = Path("mlruns"),
     resume: bool = False,
     watcher: Watcher | None = None,
-) -> Outcome:
+) -> Outcome | None:
     """Run a recipe from events to a recorded result.
 
     ``tracking`` is an MLflow tracking URI, ``state``/mlflow.db by default. With ``resume`` an interrupted run of the
-    same recipe goes on and ends with the weights of the uninterrupted one, bit for bit. Raises RecipeError before any
-    event is read, InputError for data that cannot be used, HepanomError for a run that failed.
+    same recipe goes on and ends with the weights of the uninterrupted one, bit for bit. Started by torchrun, all
+    processes train together; process 0 does all else, and the others return None. Raises RecipeError before any event
+    is read, InputError for data that cannot be used, HepanomError for a run that failed.
     """
     watcher = watcher or Watcher()
     parts = plugins.build(document)
+    with team.joined(parts.recipe.train.device):
+        if team.rank():
+            _follow(parts)
+            return None
+        return _lead(parts, tracking, state, watcher, resume=resume)
+
+
+def _follow(parts: Parts) -> None:
+    """Train with process 0, which records."""
+    checkpoints = team.gather(None)[0]
+    events = shares.read(parts, shares.memory_bytes(parts.recipe))
+    train_models(events, lambda category, replica, record: None, checkpoints)
+
+
+def _lead(parts: Parts, tracking: str | None, state: Path, watcher: Watcher, *, resume: bool) -> Outcome:
+    document = parts.document
     watcher.begin(parts.recipe)
     options = parts.recipe.train
     device = str(train.resolve_device(options.device))
@@ -76,18 +94,21 @@ def run(
         _recorded(parts, origin, work, tracking or str(state)) as record,
         TemporaryDirectory(dir=work.folder) as staged,
     ):
+        team.gather(work.checkpoints)
         watcher.stage("reading events")
-        shares, unused = read_shares(parts.reader, parts.recipe.split, watcher.events)
-        refuse_test(parts, shares)
+        events = shares.read(parts, shares.memory_bytes(parts.recipe), watcher.events)
+        refuse_test(events)
         watcher.stage("training")
         with _logged(record, watcher, several=options.per is not None or options.replicas > 1) as log:
-            detector, histories = fit(parts, shares, origin, log, work.checkpoints)
+            detector, histories = fit(events, origin, log, work.checkpoints)
         watcher.stage("scoring and evaluating the test share")
-        result, test, decided = assess(detector, histories, shares, unused)
-        watcher.stage("writing report and detector")
         folder = Path(staged)
+        with output.table_file(folder / "scores.parquet") as write:
+            result = assess(
+                detector, histories, events.whole(), lambda *scored: write(output.to_table(detector, *scored))
+            )
+        watcher.stage("writing report and detector")
         storage.save(detector, folder / "detector")
-        output.write_table(output.to_table(detector, test, decided), folder / "scores.parquet")
         report.write(result, folder)
         watcher.stage("recording the run in MLflow")
         track.finish(record, result, folder)
@@ -119,11 +140,22 @@ def _recorded(parts: Parts, origin: Mapping[str, Any], work: workspace.Workspace
     try:
         yield record
     except KeyboardInterrupt:
-        track.fail(record, "interrupted", "KILLED")
+        _finish_undisturbed()
+        if team.launched():  # torchrun ends the others when one of them dies
+            track.fail(record, "another process of the training died, or all were ended")
+        else:
+            track.fail(record, "interrupted", "KILLED")
         raise
     except BaseException as error:
+        _finish_undisturbed()
         track.fail(record, str(error) or repr(error))
         raise
+
+
+def _finish_undisturbed() -> None:
+    """Let no second signal end the process before the run is marked: torchrun sends one when another process dies."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,8 @@ def outcome(found: Outcome) -> Plain:
             }
             for count in found.result.thresholds
         ],
+        "tally": dict(found.result.tally),
+        "skipped": [asdict(entry) for entry in found.result.skipped],
     }
 
 
@@ -70,8 +73,15 @@ def outcome_text(plain: Plain) -> str:
     return text_of(
         *_numbers(plain["metrics"]),
         _thresholds(plain["thresholds"]),
+        *([_facts(done)] if (done := _done(plain)) else []),
         _facts({key: str(plain[key]) for key in ("detector", "report", "run_id")}),
     )
+
+
+def _done(plain: Plain) -> dict[str, str]:
+    """Say what was done to events on the way, and which broken files were left out."""
+    done = {what: f"{count:,}" for what, count in plain.get("tally", {}).items()}
+    return done | {f"skipped {entry['file']}": entry["why"] for entry in plain.get("skipped", [])}
 
 
 def _numbers(metrics: Mapping[str, Mapping[str, float | None]]) -> list[Table]:
@@ -177,7 +187,7 @@ def _facts(rows: Mapping[str, str]) -> Table:
 def scored_text(plain: Plain) -> str:
     """Return how many events were scored and flagged."""
     flagged = {name: f"{count:,} flagged" for name, count in plain["flagged"].items()}
-    return text_of(f"{plain['events']:,} events scored into {escape(plain['out'])}", _facts(flagged))
+    return text_of(f"{plain['events']:,} events scored into {escape(plain['out'])}", _facts(flagged | _done(plain)))
 
 
 def plugin_list(known: Registry) -> list[Plain]:

@@ -2,47 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int, Shaped
+from jaxtyping import Bool, Float, Float32, Int, Shaped
 
-from hepanom.contracts import Batch, Reader
-from hepanom.errors import InputError
+from hepanom.contracts import Batch, Part, Reader
+from hepanom.errors import BrokenFileError, InputError
 from hepanom.events import Events, Jagged, Schema, hash64
 from hepanom.recipe import Recipe, Rule, Split
+from hepanom.result import Skipped
+
+log = logging.getLogger(__name__)
 
 SHARES = ("train", "valid", "calibrate", "test")
 MOST_CATEGORIES = 100
 MISSING = {"", "nan", "inf", "-inf"}  # what a category cannot be called
 
 
-def read_shares(
-    reader: Reader, split: Split, watch: Callable[[int], None] = lambda events: None
-) -> tuple[dict[str, Events], int]:
-    """Read everything once and return (events by share, number of events that belong to no share).
+def read_parts(
+    reader: Reader, parts: Sequence[Part], skipped: list[Skipped] | None = None
+) -> Iterator[tuple[Part, Events]]:
+    """Yield the chunks of the parts, in order.
 
-    ``watch`` is told how many events were read so far. Raises InputError for weights that are not finite, and where
-    there are no events.
+    Where the reader's option ``on_bad_file`` is ``skip``, a part that cannot be read to its end yields nothing: it is
+    logged, and added to ``skipped``. Raises InputError for a file that changes while it is read.
     """
-    pieces: dict[str, list[Events]] = {share: [] for share in SHARES}
-    read = unused = 0
-    for part in reader.parts():
-        for chunk in reader.read(part):
-            if not np.isfinite(chunk.weight).all():
-                raise InputError(f"{part.file}: a weight is missing or infinite; give each event a finite weight")
-            share = membership(chunk, split)
-            for index, name in enumerate(SHARES):
-                pieces[name].append(chunk.mask(share == index))
-            read += len(chunk)
-            unused += int((share < 0).sum())
-            watch(read)
-    if read == 0:
-        raise InputError("there are no events in the data")
-    return {name: Events.concat(chunks) for name, chunks in pieces.items()}, unused
+    skips = getattr(reader, "on_bad_file", "stop") == "skip"
+    for part in parts:
+        chunks: list[Events] = []
+        try:
+            if part.problem:
+                raise BrokenFileError(part.problem)
+            before = _state(part.file)
+            for chunk in reader.read(part):
+                chunks.append(chunk)
+                if not skips:  # otherwise nothing counts before the end of the part was seen
+                    yield part, chunks.pop()
+            if _state(part.file) != before:
+                raise InputError(f"{part.file}: the file changed while it was read; wait until it is complete")
+        except BrokenFileError as error:
+            if not skips:
+                raise
+            lost = sum(map(len, chunks))
+            log.warning("skipped %s, %d to %d: %s", part.file, part.start, part.stop, error)
+            if skipped is not None:
+                skipped.append(Skipped(part.file, part.start, part.stop, lost, str(error)))
+        else:
+            yield from ((part, chunk) for chunk in chunks)
+
+
+def _state(file: str) -> tuple[int, int] | None:
+    """Return size and time of the last change; None for a simulation or an address, which have no file."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def membership(events: Events, split: Split) -> Int[np.ndarray, " event"]:
@@ -76,19 +98,14 @@ def named_column(events: Events, name: str, schema: Schema | None = None) -> Sha
     raise InputError(f"column {name!r} is not carried with these events; the reader's option keep: [{name}] carries it")
 
 
-def category_labels(events: Events, per: str | None, schema: Schema) -> tuple[str, ...]:
-    """Return the labels of the categories in these events, one model each."""
+def category_values(
+    events: Events, per: str | None, schema: Schema
+) -> tuple[tuple[str, ...], Int[np.ndarray, " event"], list[Any]]:
+    """Return the labels of the categories in these events, each event's index in them, and the labels' values."""
     if per is None:
-        return ("all",)
-    values = np.unique(named_column(events, per, schema))
-    if len(values) > MOST_CATEGORIES:
-        raise InputError(
-            f"train.per: column {per!r} has {len(values)} values; {MOST_CATEGORIES} categories are the most"
-        )
-    labels = tuple(map(_label, values))
-    if not MISSING.isdisjoint(labels):
-        raise InputError(f"train.per: column {per!r} is missing in some events; a category needs a value in each")
-    return labels
+        return ("all",), np.zeros(len(events), np.int64), [0]
+    values, inverse = np.unique(named_column(events, per, schema), return_inverse=True)
+    return tuple(map(_label, values)), inverse, values.tolist()
 
 
 def _label(value: object) -> str:
@@ -101,21 +118,28 @@ def with_category(events: Events, per: str | None, labels: Sequence[str], schema
     """Return the events with their category filled in. Raises InputError for a value that has no model."""
     if per is None:
         return events
-    values, inverse = np.unique(named_column(events, per, schema), return_inverse=True)
-    index = {label: position for position, label in enumerate(labels)}
-    unknown = [label for label in map(_label, values) if label not in index]
+    found, inverse, _ = category_values(events, per, schema)
+    refuse_unknown(per, found, labels)
+    return replace(events, category=np.array([labels.index(label) for label in found], np.int64)[inverse])
+
+
+def refuse_unknown(per: str | None, labels: Sequence[str], known: Sequence[str]) -> None:
+    """Raise InputError for categories that have no model."""
+    unknown = [label for label in labels if label not in known]
     if unknown:
-        raise InputError(f"{per} is {', '.join(unknown[:5])} in some events; there are models for {', '.join(labels)}")
-    lookup = np.array([index[_label(value)] for value in values], np.int64)
-    return replace(events, category=lookup[inverse])
+        raise InputError(f"{per} is {', '.join(unknown[:5])} in some events; there are models for {', '.join(known)}")
 
 
 def with_weight(events: Events, weighted: bool | str) -> Events:
     """Return the events with the weights that the recipe trains with: as they are, absolute, or all one."""
+    return replace(events, weight=weighed(events.weight, weighted))
+
+
+def weighed(weight: Float[np.ndarray, " event"], weighted: bool | str) -> Float[np.ndarray, " event"]:
+    """Return weights as they are, their magnitude, or ones."""
     if weighted is True:
-        return events
-    weight = np.abs(events.weight) if weighted == "absolute" else np.ones(len(events))
-    return replace(events, weight=weight)
+        return weight
+    return np.abs(weight) if weighted == "absolute" else np.ones(len(weight))
 
 
 def rule_weight(recipe: Recipe, rule: Rule) -> bool | str:
@@ -187,17 +211,3 @@ def batches(table: Batch, size: int) -> Iterator[Batch]:
     """Yield the table batch by batch, in order."""
     for piece in slices(len(table), size):
         yield select(table, piece)
-
-
-def counts(shares: Mapping[str, Events], classes: Sequence[str]) -> dict[str, dict[str, tuple[int, float]]]:
-    """Return events and their summed weight by share and class; unlabelled events count as ``unlabelled``."""
-    named = [*enumerate(classes), (-1, "unlabelled")]
-    return {
-        share: {
-            name: (int(here.sum()), float(events.weight[here].sum()))
-            for label, name in named
-            for here in [events.label == label]
-            if here.any() or label >= 0
-        }
-        for share, events in shares.items()
-    }

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import chain
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from hepanom.contracts import Batch, Epoch, Network
+from hepanom import team
+from hepanom.contracts import Batch, Epoch, Network, Player
 from hepanom.errors import HepanomError, InputError
 from hepanom.recipe import Train
+from hepanom.source import Source
 from hepanom.stream import batches, select, slices
 
 VALIDATION_SEED = 20_190_725
@@ -106,28 +111,28 @@ def _copy(network: Network) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
-def fit(training: Training, train: Batch, valid: Batch) -> Iterator[Epoch]:
+def fit(training: Training, train: Source, valid: Iterable[Batch]) -> Iterator[Epoch]:
     """Train, yielding a record after each epoch; at the end the network holds the weights of the best one.
 
     With w the event weights and W their mean over all training events, the loss of a batch of B events is
     sum(w * loss) / (B * W). Look-back stopping trains until ``patience`` epochs brought no better validation loss,
-    sum(w * validate) / sum(w), and returns to the best. Both batches lie on the network's device and stay there.
+    sum(w * validate) / sum(w), and returns to the best. The tables of both lie on the network's device.
     Raises HepanomError when a loss is not finite.
 
     References:
         J. Rojo, Machine Learning for Physics and Astronomy, lecture 2 (2020), for look-back stopping.
     """
     network, options = training.network, training.options
-    weight = train.weight / train.weight.mean()
-    train = Batch(train.inputs, weight, train.label, train.target)
-    shuffled = select(train, torch.arange(len(train), device=weight.device))
+    size = -(-options.batch // team.size())
+    events = team.gather(train.events)
+    steps = max(len(slices(number, size)) for number in events)
     while not training.finished:
         began = time.perf_counter()
-        _shuffle(train, shuffled, torch.randperm(len(train), generator=training.order).to(weight.device))
-        network.train()
         epoch = len(training.history)
-        done = network.prepare(batches(shuffled, options.batch), epoch)
-        losses = _one_epoch(training, shuffled, epoch) if training.optimizers and not done else {}
+        tables = train.epoch(training.order, size)
+        network.train()
+        done = network.prepare(chain.from_iterable(batches(table, size) for table in tables), epoch)
+        losses = _one_epoch(training, tables, size, steps, epoch) if training.optimizers and not done else {}
         seconds = time.perf_counter() - began
         validation = _validate(network, valid, options.batch)
         if not math.isfinite(validation):
@@ -135,7 +140,7 @@ def fit(training: Training, train: Batch, valid: Batch) -> Iterator[Epoch]:
                 f"epoch {epoch + 1}: the validation loss is {validation}; a smaller lr or clip: 1.0 may do"
             )
         best = validation < training.best_loss
-        record = Epoch(epoch + 1, losses, validation, best, len(train) / seconds)
+        record = Epoch(epoch + 1, losses, validation, best, sum(events) / seconds)
         training.history.append(record)
         if best:
             training.best_loss, training.best = validation, _copy(network)
@@ -146,47 +151,69 @@ def fit(training: Training, train: Batch, valid: Batch) -> Iterator[Epoch]:
     network.eval()
 
 
-def _shuffle(table: Batch, into: Batch, order: Tensor) -> None:
-    pairs = [(table.inputs[name], into.inputs[name]) for name in table.inputs]
-    pairs += [(table.weight, into.weight), (table.label, into.label)]
-    if table.target is not None and into.target is not None:
-        pairs.append((table.target, into.target))
-    for source, destination in pairs:
-        torch.index_select(source, 0, order, out=destination)
-
-
-def _one_epoch(training: Training, table: Batch, epoch: int) -> dict[str, float]:
-    """Update on every batch; nothing is brought back from the device before the last one."""
-    network, options = training.network, training.options
-    players = {name: player for name, player in network.players().items() if name in training.optimizers}
-    pieces = slices(len(table), options.batch)
-    sums: dict[str, list[Tensor]] = {}
-    for step, piece in enumerate(pieces):
-        batch = select(table, piece)
-        progress = (epoch + step / len(pieces)) / options.epochs
-        for name, player in players.items():
-            optimizer = training.optimizers[name]
+def _one_epoch(training: Training, tables: Iterable[Batch], size: int, steps: int, epoch: int) -> dict[str, float]:
+    """Update on every batch; nothing is brought back from the device before a table ends."""
+    step, events, sums = 0, 0, Counter[str]()
+    for table in tables:
+        pieces = slices(len(table), size)
+        progress = [(epoch + (step + number) / steps) / training.options.epochs for number in range(len(pieces))]
+        by_batch = _one_table(training, table, pieces, progress)
+        finite = torch.stack(list(by_batch.values())).isfinite().all(0)
+        if not finite.all():
+            broken = [term for term, values in by_batch.items() if not values.isfinite().all()]
+            first = int((~finite).nonzero()[0])
+            _diverged(select(table, pieces[first]), f"epoch {epoch + 1}, batch {step + first + 1} of {steps}", broken)
+        sums.update({term: float(values.double().sum()) for term, values in by_batch.items()})
+        step, events = step + len(pieces), events + len(table)
+    for _ in range(step, steps):  # others have more batches: this process adds nothing to their gradients
+        for name, player in _players(training).items():
             for _ in range(player.steps):
-                optimizer.zero_grad(set_to_none=False)
-                terms = network.loss(name, batch, progress)
+                training.optimizers[name].zero_grad(set_to_none=False)
+                _update(training, name, 0)
+    found = team.gather((sums, events))
+    number = sum(events for _, events in found)
+    return {term: sum(each[term] for each, _ in found) / number for term in found[0][0]}
+
+
+def _players(training: Training) -> dict[str, Player]:
+    return {name: player for name, player in training.network.players().items() if name in training.optimizers}
+
+
+def _one_table(
+    training: Training, table: Batch, pieces: Sequence[slice], progress: Sequence[float]
+) -> dict[str, Float[Tensor, " batch"]]:
+    """Update on every batch of a table; return the weighted sum of each loss term by batch."""
+    players = _players(training)
+    sums: dict[str, list[Tensor]] = {}
+    for piece, share in zip(pieces, progress, strict=True):
+        batch = select(table, piece)
+        for name, player in players.items():
+            for _ in range(player.steps):
+                training.optimizers[name].zero_grad(set_to_none=False)
+                terms = training.network.loss(name, batch, share)
                 weighted = {term: torch.dot(value, batch.weight) for term, value in terms.items()}
-                (reduce(torch.add, weighted.values()) / len(batch)).backward()  # type: ignore[no-untyped-call]
-                if options.clip is not None:
-                    torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], options.clip)
-                optimizer.step()
+                loss = reduce(torch.add, weighted.values())
+                (loss / len(batch) if team.size() == 1 else loss).backward()  # type: ignore[no-untyped-call]
+                _update(training, name, len(batch))
             for term, value in weighted.items():
                 sums.setdefault(term if len(players) == 1 else f"{name}/{term}", []).append(value.detach())
-    by_batch = {term: torch.stack(values) for term, values in sums.items()}
-    finite = torch.stack(list(by_batch.values())).isfinite().all(0)
-    if not finite.all():
-        broken = [term for term, values in by_batch.items() if not values.isfinite().all()]
-        _diverged(table, pieces, int((~finite).nonzero()[0]), epoch, broken)
-    return {term: float(values.double().sum()) / len(table) for term, values in by_batch.items()}
+    return {term: torch.stack(values) for term, values in sums.items()}
 
 
-def _diverged(table: Batch, pieces: list[slice], first: int, epoch: int, terms: list[str]) -> None:
-    """Raise, naming the batch and the inputs that were largest in it."""
-    batch = select(table, pieces[first])
+def _update(training: Training, player: str, events: int) -> None:
+    """Move a player along its gradient: in a team the sum over all processes' events, divided by their number."""
+    optimizer = training.optimizers[player]
+    (flat,) = optimizer.param_groups[0]["params"]
+    if team.size() > 1:
+        whole = team.add(torch.cat([flat.grad, flat.grad.new_tensor([events])]))
+        torch.div(whole[:-1], whole[-1], out=flat.grad)
+    if training.options.clip is not None:
+        torch.nn.utils.clip_grad_norm_(flat, training.options.clip)
+    optimizer.step()
+
+
+def _diverged(batch: Batch, where: str, terms: Sequence[str]) -> None:
+    """Raise, naming the inputs that were largest in the batch."""
     extremes = [
         f"{name}[{int(column)}] up to {float(peaks[column]):.3g}"
         for name, values in batch.inputs.items()
@@ -194,17 +221,27 @@ def _diverged(table: Batch, pieces: list[slice], first: int, epoch: int, terms: 
         for column in peaks.topk(min(3, len(peaks))).indices
     ]
     raise HepanomError(
-        f"epoch {epoch + 1}, batch {first + 1} of {len(pieces)}: the loss ({', '.join(terms)}) is not finite; the "
+        f"{where}: the loss ({', '.join(terms)}) is not finite; the "
         f"largest inputs there: {', '.join(extremes)}. A smaller lr, clip: 1.0, or the transforms standardize or log "
         "may do"
     )
 
 
-def _validate(network: Network, valid: Batch, size: int) -> float:
+def _validate(network: Network, valid: Iterable[Batch], size: int) -> float:
     """Return the weighted mean of the network's final loss; the noise is the same at every call."""
     network.eval()
-    devices = [valid.weight.device] if valid.weight.is_cuda else []
-    with torch.no_grad(), torch.random.fork_rng(devices):
+    device = device_of(network)
+    losses, weights = [], []
+    with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(VALIDATION_SEED)
-        sums = [torch.dot(network.validate(batch), batch.weight) for batch in batches(valid, max(size, 4096))]
-    return float(torch.stack(sums).double().sum() / valid.weight.double().sum())
+        for table in valid:
+            losses += [torch.dot(network.validate(batch), batch.weight) for batch in batches(table, max(size, 4096))]
+            weights.append(table.weight.double().sum())
+    both = torch.stack([torch.stack(losses).double().sum(), torch.stack(weights).sum()])
+    loss, weight = team.add(both).tolist()
+    return float(loss / weight)
+
+
+def device_of(network: Network) -> torch.device:
+    """Return where the network lies."""
+    return next((value.device for value in network.state_dict().values()), torch.device("cpu"))

@@ -11,10 +11,12 @@ from sklearn.decomposition import PCA
 from toys import build, fitted
 
 from hepanom.assess import STRANGEST, assess, refuse_test
-from hepanom.detector import decision, explain, latent, score
+from hepanom.contracts import Epoch
+from hepanom.detector import Detector, decision, explain, latent, score
 from hepanom.errors import InputError
 from hepanom.events import Events
 from hepanom.result import Result
+from hepanom.shares import held
 from hepanom.stream import with_category
 
 PER_JETS = ("train.per=n_jets",)
@@ -25,7 +27,17 @@ FEW = ("evaluate={metrics: [auc, f1, ams], resamples: 10}",)
 def assessed(*overrides: str) -> tuple[Result, Events, Mapping[str, np.ndarray]]:
     """Return result, test events and decision scores."""
     detector, histories, shares = fitted(*FEW, *overrides)
-    return assess(detector, histories, shares, 12)
+    return whole(detector, histories, shares, 12)
+
+
+def whole(
+    detector: Detector, histories: Mapping[tuple[str, int], list[Epoch]], shares: Mapping[str, Events], unused: int
+) -> tuple[Result, Events, Mapping[str, np.ndarray]]:
+    """Return result, test events and decision scores of events in memory."""
+    seen: list[tuple[Events, Mapping[str, np.ndarray]]] = []
+    result = assess(detector, histories, held(detector.parts, shares, unused), lambda *found: seen.append(found))
+    ((test, decided),) = seen
+    return result, test, decided
 
 
 def test_decisions_are_those_of_the_detector_on_the_whole_test_share() -> None:
@@ -156,7 +168,7 @@ def test_principal_components_are_those_of_each_category() -> None:
 def test_events_of_unknown_label_have_no_numbers_but_scores_and_strangest_events() -> None:
     detector, histories, shares = fitted(*FEW)
     unknown = replace(shares["test"], label=np.full(len(shares["test"]), -1))
-    result, _, decided = assess(detector, histories, {**shares, "test": unknown}, 0)
+    result, _, decided = whole(detector, histories, {**shares, "test": unknown}, 0)
     assert result.numbers == {}
     assert set(result.test.anomaly) == {-1}
     assert np.array_equal(decided["reconstruction"], assessed()[2]["reconstruction"])
@@ -167,13 +179,13 @@ def test_events_of_unknown_label_have_no_numbers_but_scores_and_strangest_events
 def test_a_test_share_that_could_not_be_evaluated_is_refused() -> None:
     detector, _, shares = fitted(*FEW, *PER_JETS)
     parts, test = detector.parts, shares["test"]
-    refuse_test(parts, shares)
+    refuse_test(held(parts, shares))
     with pytest.raises(InputError, match="nothing to test on"):
-        refuse_test(parts, {**shares, "test": test.mask(np.zeros(len(test), bool))})
+        refuse_test(held(parts, {**shares, "test": test.mask(np.zeros(len(test), bool))}))
     train = shares["train"]
     four = train.mask((train.inputs["features"][:, 6] != 4) | (train.label == 1))
     with pytest.raises(InputError, match="n_jets is 4 in some events; there are models for 2, 3"):
-        refuse_test(parts, {**shares, "train": four})
+        refuse_test(held(parts, {**shares, "train": four}))
     expecting = build("evaluate.expected={resonance: 5}")
     with pytest.raises(InputError, match=r"0 test events of class 'resonance'"):
-        refuse_test(expecting, {**shares, "test": test.mask(test.label == 0)})
+        refuse_test(held(expecting, {**shares, "test": test.mask(test.label == 0)}))

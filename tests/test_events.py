@@ -176,6 +176,22 @@ def test_the_only_table_must_be_the_only_one(tables: int) -> None:
         schema.table()
 
 
+def test_the_only_input_of_a_kind_is_found_or_the_error_says_what_would_do() -> None:
+    cloud, image = Input("points", ("x", "y"), ("mm", "mm")), Input("image", ("charge",), ("",), (8, 4))
+    both = Schema({"points": cloud, "image": image})
+    assert both.only() == ("image", image)
+    assert both.only("points") == ("points", cloud)
+    assert (cloud.width, image.width) == (2, 32)
+    with pytest.raises(
+        InputError, match=r"one table or one image, these have 'points' \(points\); the transforms image"
+    ):
+        Schema({"points": cloud}).only()
+    with pytest.raises(InputError, match=r"one cloud of points, these have 'image' \(image\)$"):
+        Schema({"image": image}).only("points")
+    with pytest.raises(InputError, match=r"these have 'points' \(points\), 'image' \(image\)$"):
+        both.only("points", "image")
+
+
 @pytest.mark.parametrize(
     ("patterns", "found"),
     [

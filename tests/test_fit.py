@@ -15,6 +15,7 @@ from hepanom.detector import MEAN_RANK, Detector, decision, score
 from hepanom.errors import InputError
 from hepanom.events import Events
 from hepanom.fit import fit
+from hepanom.shares import held
 from hepanom.stream import with_category
 from hepanom.thresholds import cut
 
@@ -34,7 +35,7 @@ def reweighted(change: Callable[[np.ndarray], np.ndarray], *overrides: str) -> D
     """Fit with every event's weight changed."""
     parts = build(*overrides)
     changed = {name: replace(events, weight=change(events.weight)) for name, events in shares(parts).items()}
-    return fit(parts, changed, {})[0]
+    return fit(held(parts, changed), {})[0]
 
 
 def test_replicas_differ_in_their_seed_alone_and_the_first_is_the_same_however_many_there_are() -> None:
@@ -50,13 +51,13 @@ def test_replicas_differ_in_their_seed_alone_and_the_first_is_the_same_however_m
 def test_the_test_share_is_not_looked_at() -> None:
     detector, _, events = fitted()
     without = {name: events[name] for name in ("train", "valid", "calibrate")}
-    assert same(arrays(fit(detector.parts, without, {})[0]), arrays(detector))
+    assert same(arrays(fit(held(detector.parts, without), {})[0]), arrays(detector))
 
 
 def test_anomalies_in_the_training_share_change_nothing() -> None:
     detector, _, events = fitted()
     pure = {name: background(share) for name, share in events.items()}
-    again = fit(detector.parts, pure, {})[0]
+    again = fit(held(detector.parts, pure), {})[0]
     assert same(arrays(again), arrays(detector))
     assert again.thresholds == detector.thresholds
 
@@ -115,7 +116,7 @@ def test_events_without_labels_are_all_background(tmp_path: Path) -> None:
     text = RECIPE.replace("{use: toy, events: 3000}", f"{{use: csv, path: '{tmp_path / 'plain.csv'}'}}")
     parts = build(text=text.replace("background: [background]\n", ""))
     split = shares(parts)
-    detector, _ = fit(parts, split, {})
+    detector, _ = fit(held(parts, split), {})
     assert sum(map(len, split.values())) == len(table)
     mean = np.float64(split["train"].inputs["features"]).mean(0)
     assert detector.models["all"].states[1]["mean"] == pytest.approx(mean)
@@ -161,13 +162,13 @@ def test_missing_background_is_an_error_that_names_category_and_share(share: str
         keep = ~rows | (np.cumsum(rows) <= left)
         message = rf"where n_jets is 4, {left or 'no'} background \(background\) is left in the {share} share"
         with pytest.raises(InputError, match=message):
-            fit(parts, {**events, share: events[share].mask(keep)}, {})
+            fit(held(parts, {**events, share: events[share].mask(keep)}), {})
     if share == "calibrate":
         with pytest.raises(InputError, match=message):
-            fit(build(PER_JETS, "train.on=all"), {**events, share: events[share].mask(keep)}, {})
+            fit(held(build(PER_JETS, "train.on=all"), {**events, share: events[share].mask(keep)}), {})
     empty = events[share].mask(events[share].label == 1)
     with pytest.raises(InputError, match=rf"^no background \(background\) is left in the {share} share"):
-        fit(parts, {**events, share: empty}, {})
+        fit(held(parts, {**events, share: empty}), {})
 
 
 def test_an_interrupted_fit_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -179,13 +180,13 @@ def test_an_interrupted_fit_goes_on_where_it_stopped(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(detector.parts, events, {}, stop, tmp_path)
+        fit(held(detector.parts, events), {}, stop, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         f"{name}.safetensors" for name in ("2-0", "2-1", "3-0", "3-1")
     }
     heard: list[tuple[str, int, int]] = []
     resumed, again = fit(
-        detector.parts, events, {}, lambda *who: heard.append((who[0], who[1], who[2].epoch)), tmp_path
+        held(detector.parts, events), {}, lambda *who: heard.append((who[0], who[1], who[2].epoch)), tmp_path
     )
     assert same(arrays(resumed), arrays(detector))
     assert resumed.thresholds == detector.thresholds

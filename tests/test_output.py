@@ -16,7 +16,8 @@ from hepanom.detector import Detector, decision, score
 from hepanom.errors import HepanomError, InputError
 from hepanom.events import Events
 from hepanom.fit import fit
-from hepanom.output import score_files, to_table, write_table
+from hepanom.output import score_files, table_file, to_table
+from hepanom.shares import held
 from hepanom.stream import with_category
 
 HEADER = "number,a,b,c,n,w,kind"
@@ -48,7 +49,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
     write(path, 1500)
     text = RECIPE.replace("{use: toy, events: 3000}", f"{{use: csv, path: '{path}', {COLUMNS}}}")
     parts = build("background=[bkg]", "train.per=n", text=text)
-    return fit(parts, shares(parts), {})[0]
+    return fit(held(parts, shares(parts)), {})[0]
 
 
 @pytest.mark.parametrize("columns", [HEADER, "number,a,b,c,n", "w,a,number,b,n,c"])
@@ -154,6 +155,9 @@ def test_a_table_is_written_whole(tmp_path: Path) -> None:
     table = to_table(
         detector, events["test"], decision(detector, score(detector, events["test"]), events["test"].category)
     )
-    write_table(table, tmp_path / "scores.parquet")
+    with table_file(tmp_path / "scores.parquet") as write:
+        write(table.slice(0, 100))
+        write(table.slice(100))
+        assert not (tmp_path / "scores.parquet").exists()
     assert pq.read_table(tmp_path / "scores.parquet").equals(table)
     assert [path.name for path in tmp_path.iterdir()] == ["scores.parquet"]

@@ -14,6 +14,8 @@ from hepanom.cli import hepanom
 RECIPES = Path(__file__).parents[1] / "recipes"
 BY_HASH = "split={train: 0.5, valid: 0.1, calibrate: 0, test: 0.4}"
 SMALL = {
+    "attpc_muons": ["train.epochs=1"],
+    "attpc_simulated": ["data.events=1200", "train.epochs=2"],
     "quickstart": ["data.events=6000", "train.epochs=2"],
     "higgsml_ae": [BY_HASH, "train.epochs=2"],
     "higgsml_vae": [BY_HASH, "train.epochs=2"],

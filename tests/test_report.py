@@ -20,7 +20,7 @@ from hepanom.contracts import Epoch
 from hepanom.errors import HepanomError
 from hepanom.evaluate import METRICS, Number, Scored, evaluate
 from hepanom.events import Input, Schema
-from hepanom.result import Count, Latent, Result, Sample, Strange
+from hepanom.result import Count, Latent, Result, Sample, Skipped, Strange
 from hepanom.thresholds import rule_name, threshold
 
 EVENTS = 5_000
@@ -114,6 +114,8 @@ def make_result(*, labels: bool = True, replicas: int = 2, events: int = EVENTS)
             "test": {"b": (4000, 9600.0), "s": (1000, 20.0)},
         },
         unused=4321,
+        tally={"empty events left out": 1234},
+        skipped=[Skipped("cut.root", 0, 4000, 17, "cut.root: is cut off")],
         dropped={CATEGORIES[0]: {"drop": ["PRI_tau_phi"], "missing": ["DER_deltaeta_jet_jet"]}, CATEGORIES[1]: {}},
         histories={
             (label, replica): [
@@ -176,6 +178,8 @@ def bare(unlabelled: Result) -> Result:
         strangest={},
         thresholds=[],
         dropped={},
+        tally={},
+        skipped=[],
         train=replace(unlabelled.train, category=np.zeros_like(unlabelled.train.category)),
         test=replace(unlabelled.test, category=one, anomaly=unknown),
         scored=replace(unlabelled.scored, category=one, anomaly=unknown),

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from torch import Tensor
-from trainings import NOISY, OPTIMIZERS, Scripted, begin, finish, options, same, table, weights
+from trainings import NOISY, OPTIMIZERS, Scripted, begin, finish, options, same, source, table, weights
 
 from hepanom import checkpoint, train
 from hepanom.contracts import Batch
@@ -36,7 +36,7 @@ def train_and_die(folder: Path, name: str) -> None:
         return loss(player, batch, progress)
 
     training.network.loss = mortal  # type: ignore[method-assign]
-    for _ in train.fit(training, table(), table(30, 2)):
+    for _ in train.fit(training, source(table()), [table(30, 2)]):
         checkpoint.save(training, folder / name)
 
 
@@ -62,7 +62,7 @@ def test_a_killed_training_goes_on_to_the_same_bits_in_a_new_process(killed: Pat
 
 def test_a_finished_checkpoint_holds_the_best_weights(tmp_path: Path) -> None:
     training = train.start(Scripted([1.0, 0.5, 2.0]), options(epochs=3), 1)
-    for _ in train.fit(training, table(), table()):
+    for _ in train.fit(training, source(table()), [table()]):
         checkpoint.save(training, tmp_path / "last")
     again = train.start(Scripted([1.0, 0.5, 2.0]), options(epochs=3), 1)
     checkpoint.restore(again, tmp_path / "last")
@@ -72,7 +72,7 @@ def test_a_finished_checkpoint_holds_the_best_weights(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_tensors_and_json_alone(tmp_path: Path) -> None:
     training = begin(NOISY)
-    next(train.fit(training, table(), table(30, 2)))
+    next(train.fit(training, source(table()), [table(30, 2)]))
     checkpoint.save(training, tmp_path / "checkpoint")
     content = (tmp_path / "checkpoint").read_bytes()
     length = int.from_bytes(content[:8], "little")
@@ -92,7 +92,7 @@ def test_weights_that_share_memory_can_be_kept(tmp_path: Path) -> None:
             self.twin = self.slope
 
     training = train.start(Tied(), options(), 1)
-    next(train.fit(training, table(), table()))
+    next(train.fit(training, source(table()), [table()]))
     checkpoint.save(training, tmp_path / "tied")
     again = train.start(Tied(), options(), 1)
     checkpoint.restore(again, tmp_path / "tied")

@@ -17,6 +17,7 @@ from hepanom.detector import decision, score
 from hepanom.errors import HepanomError, InputError
 from hepanom.events import Events
 from hepanom.fit import fit
+from hepanom.shares import held
 from hepanom.stream import with_category
 
 CHOSEN = (
@@ -30,10 +31,12 @@ import sys
 import numpy as np
 from hepanom import storage
 from hepanom.detector import score
-from hepanom.stream import read_shares, with_category
+from hepanom.events import Events
+from hepanom.shares import read
+from hepanom.stream import with_category
 detector = storage.load(sys.argv[1])
 recipe, schema = detector.parts.recipe, detector.parts.schema
-events = read_shares(detector.parts.reader, recipe.split)[0]["test"]
+events = Events.concat(list(read(detector.parts, 10**9).chunks("test")))
 events = with_category(events, recipe.train.per, detector.categories, schema)
 np.savez(sys.argv[2], **score(detector, events))
 """
@@ -175,7 +178,7 @@ def test_a_detector_finds_its_plugin_folder_from_anywhere(tmp_path: Path, monkey
     (tmp_path / "mine" / "scorer.py").write_text(SCORER)
     monkeypatch.chdir(tmp_path)
     parts = build("plugins=mine", "scores=[{use: mine}]", "train.epochs=1")
-    detector, _ = fit(parts, shares(parts), {})
+    detector, _ = fit(held(parts, shares(parts)), {})
     storage.save(detector, tmp_path / "elsewhere" / "detector")
     monkeypatch.chdir(tmp_path.parent)
     assert type(storage.load(tmp_path / "elsewhere" / "detector").parts.scorers["mine"]).__name__ == "Mine"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,18 +11,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepanom.contracts import Part, Reader
 from hepanom.errors import InputError
 from hepanom.events import Events, Input, Jagged, Schema, hash64
 from hepanom.recipe import Split
 from hepanom.stream import (
     SHARES,
     batches,
-    category_labels,
-    counts,
+    category_values,
     is_background,
     membership,
-    read_shares,
     slices,
     to_batch,
     with_category,
@@ -47,39 +42,6 @@ def events(number: int, **columns: Any) -> Events:
         beside={"run": index},
     )
     return replace(made, **columns)
-
-
-@dataclass(frozen=True)
-class Listed(Reader):
-    """Reads events that are there already, chunk by chunk."""
-
-    events: Events
-    chunk: int
-
-    def parts(self) -> Sequence[Part]:
-        """Return the only part."""
-        return [Part("listed", 0, len(self.events))]
-
-    def read(self, part: Part) -> Iterator[Events]:
-        """Yield chunks."""
-        number = np.arange(len(self.events))
-        for start in range(0, len(self.events), self.chunk):
-            yield self.events.mask((number >= start) & (number < start + self.chunk))
-
-
-def ids(shares: Mapping[str, Events]) -> dict[str, list[int]]:
-    """Return the event ids of every share, in order."""
-    return {name: share.event_id.tolist() for name, share in shares.items()}
-
-
-@given(st.integers(0, 9), st.integers(1, 50))
-def test_split_does_not_depend_on_chunk_size(seed: int, chunk: int) -> None:
-    split = Split(seed=seed)
-    all_at_once, _ = read_shares(Listed(events(40), 40), split)
-    by_chunks, unused = read_shares(Listed(events(40), chunk), split)
-    assert ids(by_chunks) == ids(all_at_once)
-    assert unused == 0
-    assert sorted(chain.from_iterable(ids(by_chunks).values())) == sorted(events(40).event_id.tolist())
 
 
 @given(st.permutations(range(50)))
@@ -125,33 +87,11 @@ def test_a_column_says_who_tests_and_training_events_are_held_out(column: Any, t
         assert (found[trains] == SHARES.index(share)).mean() == pytest.approx(
             expected, abs=4 * 0.5 / np.sqrt(number / 2)
         )
-    shares, unused = read_shares(Listed(table, 999), split)
-    assert unused == number / 4
-    assert sum(map(len, shares.values())) == 3 * number / 4
 
 
 def test_a_split_column_that_no_reader_carries_says_how() -> None:
     with pytest.raises(InputError, match=r"column 'set' is not carried .* the reader's option keep: \[set\]"):
         membership(events(3), Split(column="set", train=("t",), test=("b",)))
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        (events(0), "there are no events in the data"),
-        (events(3, weight=np.array([1, np.nan, 1])), "listed: a weight is missing or infinite"),
-        (events(3, weight=np.array([1, np.inf, 1])), "listed: a weight is missing or infinite"),
-    ],
-)
-def test_data_that_cannot_be_used_are_refused(table: Events, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        read_shares(Listed(table, 2), Split())
-
-
-def test_reading_says_how_far_it_is() -> None:
-    heard: list[int] = []
-    read_shares(Listed(events(10), 4), Split(), heard.append)
-    assert heard == [4, 8, 10]
 
 
 @given(st.integers(0, 3000), st.integers(2, 700))
@@ -218,7 +158,7 @@ def test_points_that_nothing_turned_into_a_table_are_refused() -> None:
 )
 def test_every_event_finds_the_category_of_its_value(column: Any, labels: tuple[str, ...]) -> None:
     table = events(4, beside={"run": column})
-    assert category_labels(table, "run", SCHEMA) == labels
+    assert category_values(table, "run", SCHEMA)[0] == labels
     found = with_category(table, "run", labels, SCHEMA)
     values = np.unique(column)
     np.testing.assert_array_equal(values[found.category], column)
@@ -230,27 +170,13 @@ def test_categories_count_the_models_not_the_values_at_hand() -> None:
 
 
 def test_a_feature_can_be_the_category() -> None:
-    assert category_labels(events(3), "pt", SCHEMA) == ("-2", "-1", "0")
+    assert category_values(events(3), "pt", SCHEMA)[0] == ("-2", "-1", "0")
     assert with_category(events(3), "pt", ("-2", "-1", "0"), SCHEMA).category.tolist() == [2, 1, 0]
 
 
 def test_without_a_column_everything_is_one_category() -> None:
-    assert category_labels(events(3), None, SCHEMA) == ("all",)
+    assert category_values(events(3), None, SCHEMA)[0] == ("all",)
     assert with_category(events(3), None, ("all",), SCHEMA).category.tolist() == [0, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("column", "message"),
-    [
-        (np.array([1.0, np.nan]), "missing in some events"),
-        (np.array([1.0, np.inf]), "missing in some events"),
-        (np.array(["a", ""]), "missing in some events"),
-        (np.arange(101), "has 101 values; 100 categories are the most"),
-    ],
-)
-def test_a_column_that_makes_no_categories_is_refused(column: Any, message: str) -> None:
-    with pytest.raises(InputError, match=f"train.per: column 'run' {message}|train.per: column 'run' is {message}"):
-        category_labels(events(len(column), beside={"run": column}), "run", SCHEMA)
 
 
 def test_an_unknown_category_is_refused_when_scoring() -> None:
@@ -270,8 +196,3 @@ def test_background_is_what_the_recipe_calls_so() -> None:
     assert is_background(table, ("b", "s"), ("b",)).tolist() == [True, False, False]
     assert is_background(table, ("b", "s"), ("s", "b")).tolist() == [True, True, False]
     assert is_background(table, (), ()).all()
-
-
-def test_events_and_weights_are_counted_by_class() -> None:
-    table = events(3, label=np.array([0, 0, -1]), weight=np.array([1.0, 2.0, 4.0]))
-    assert counts({"train": table}, ("b", "s")) == {"train": {"b": (2, 3.0), "s": (0, 0.0), "unlabelled": (1, 4.0)}}

@@ -72,6 +72,8 @@ def result() -> Result:
         counts={"test": {"b": (2, 2.0)}},
         unused=0,
         dropped={},
+        tally={},
+        skipped=[],
         histories={},
         numbers={
             "elbo/auc": Number(0.8, 0.7, 0.9, 0.05),

@@ -13,7 +13,8 @@ from hepanom.detector import Detector
 from hepanom.events import Events
 from hepanom.fit import fit
 from hepanom.plugins import Parts
-from hepanom.stream import read_shares
+from hepanom.shares import held, read
+from hepanom.stream import SHARES
 
 RECIPE = """
 name: toys
@@ -27,7 +28,6 @@ train: {epochs: 2, batch: 256, device: cpu}
 scores: [{use: reconstruction}, {use: latent_mu2}]
 thresholds: [{rule: background_efficiency, value: 0.1}, {rule: mean, weighted: false}]
 """
-Shares = Mapping[str, Events]
 
 
 def build(*overrides: str, text: str = RECIPE) -> Parts:
@@ -37,15 +37,16 @@ def build(*overrides: str, text: str = RECIPE) -> Parts:
 
 def shares(parts: Parts) -> dict[str, Events]:
     """Return the events by share."""
-    return read_shares(parts.reader, parts.recipe.split)[0]
+    found = read(parts, 10**9)
+    return {name: Events.concat(list(found.chunks(name))) for name in SHARES if found.total(name).events}
 
 
 @cache
-def fitted(*overrides: str) -> tuple[Detector, dict[tuple[str, int], list[Epoch]], Shares]:
+def fitted(*overrides: str) -> tuple[Detector, dict[tuple[str, int], list[Epoch]], dict[str, Events]]:
     """Return detector, epochs and events of the recipe with values changed; nobody may change them."""
     parts = build(*overrides)
     events = shares(parts)
-    detector, histories = fit(parts, events, {"created": "in a test"})
+    detector, histories = fit(held(parts, events), {"created": "in a test"})
     return detector, histories, events
 
 

@@ -13,6 +13,7 @@ from hepanom import train
 from hepanom.contracts import Batch, Epoch, Network
 from hepanom.events import Input, Schema
 from hepanom.recipe import Train
+from hepanom.source import Table
 from hepanom_plugins.models.autoencoder import Autoencoder
 from hepanom_plugins.models.vae import VAE
 
@@ -50,7 +51,12 @@ def begin(model: Any = PLAIN, seed: int = 3, **changes: Any) -> train.Training:
 
 def finish(training: train.Training, events: Batch | None = None, valid: Batch | None = None) -> list[Epoch]:
     """Train to the end."""
-    return list(train.fit(training, events or table(), valid or table(30, 2)))
+    return list(train.fit(training, source(events or table()), [valid or table(30, 2)]))
+
+
+def source(events: Batch) -> Table:
+    """Return events to train with."""
+    return Table(events, float(events.weight.mean()))
 
 
 def weights(network: Network) -> dict[str, Tensor]:

@@ -1,0 +1,171 @@
+"""What a training draws its batches from: one table in memory, or windows of shuffled events read anew every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from hepanom.contracts import Batch
+from hepanom.stream import select
+
+OPEN = 4  # parts that are read side by side, so that a window holds events from several places
+Item = TypeVar("Item")
+
+
+class Table:
+    """Events that lie on the network's device as a whole, and are shuffled as a whole; their weights average one."""
+
+    def __init__(self, batch: Batch, mean_weight: float) -> None:
+        self.batch = scaled(batch, mean_weight)
+        self.shuffled = select(self.batch, torch.arange(len(batch), device=batch.weight.device))
+
+    @property
+    def events(self) -> int:
+        """Return the number of events."""
+        return len(self.batch)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the one table."""
+        yield self.batch
+
+    def epoch(self, order: torch.Generator, size: int) -> Iterable[Batch]:
+        """Return all events in one table."""
+        permutation = torch.randperm(len(self.batch), generator=order).to(self.batch.weight.device)
+        pairs = [(values, self.shuffled.inputs[name]) for name, values in self.batch.inputs.items()]
+        pairs += [(self.batch.weight, self.shuffled.weight), (self.batch.label, self.shuffled.label)]
+        if self.batch.target is not None and self.shuffled.target is not None:
+            pairs.append((self.batch.target, self.shuffled.target))
+        for source, destination in pairs:
+            torch.index_select(source, 0, permutation, out=destination)
+        return (self.shuffled,)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Events that do not fit: read part by part, shuffled over windows of at least ``window`` events.
+
+    ``read`` gives the batches of one of ``parts`` parts, on the CPU. An epoch takes the parts in a random order, a few
+    of them side by side, and shuffles each window as a whole; the next window is read while this one trains. Where one
+    window holds everything the order is that of ``Table``.
+    """
+
+    read: Callable[[int], Iterator[Batch]]
+    parts: int
+    events: int
+    window: int
+    mean_weight: float
+    device: torch.device
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the events in the order of the data."""
+        for part in range(self.parts):
+            for batch in self.read(part):
+                yield scaled(moved(batch, self.device), self.mean_weight)
+
+    def epoch(self, order: torch.Generator, size: int) -> Iterable[Batch]:
+        """Return the windows of a new random order; going through them twice gives the same windows."""
+        if self.window >= self.events:
+            permutation = torch.randperm(self.events, generator=order)
+            return Again(lambda: self._ahead(iter([select(joined(list(self._mixed(None))), permutation)])))
+        seed = int(torch.randint(2**62, (1,), generator=order))
+        return Again(lambda: self._ahead(self._windows(torch.Generator().manual_seed(seed), size)))
+
+    def _ahead(self, windows: Iterator[Batch]) -> Iterator[Batch]:
+        for window in ahead(windows):
+            yield scaled(moved(window, self.device), self.mean_weight)
+
+    def _windows(self, generator: torch.Generator, size: int) -> Iterator[Batch]:
+        """Yield shuffled windows; what is beyond whole batches goes to the next one, so that only the last is odd."""
+        pool: list[Batch] = []
+        waiting, left = 0, self.events
+        for batch in self._mixed(generator):
+            pool.append(batch)
+            waiting, left = waiting + len(batch), left - len(batch)
+            if left == 0 or waiting < self.window:
+                continue
+            table = select(joined(pool), torch.randperm(waiting, generator=generator))
+            whole = (waiting - 2) // size * size  # two events at least are left, so that no batch is one event alone
+            yield select(table, slice(0, whole))
+            pool, waiting = [select(table, slice(whole, None))], waiting - whole
+        yield select(joined(pool), torch.randperm(waiting, generator=generator))
+
+    def _mixed(self, generator: torch.Generator | None) -> Iterator[Batch]:
+        """Yield all batches: with a generator from a few random parts at a time, in turns, else in order."""
+        if generator is None:
+            for part in range(self.parts):
+                yield from self.read(part)
+            return
+        waiting = [self.read(part) for part in torch.randperm(self.parts, generator=generator).tolist()]
+        opened: list[Iterator[Batch]] = []
+        while waiting or opened:
+            while waiting and len(opened) < OPEN:
+                opened.append(waiting.pop())
+            for reading in list(opened):
+                batch = next(reading, None)
+                if batch is None:
+                    opened.remove(reading)
+                else:
+                    yield batch
+
+
+Source = Table | Stream
+
+
+@dataclass(frozen=True)
+class Again(Generic[Item]):
+    """Something to iterate over that starts anew each time."""
+
+    start: Callable[[], Iterator[Item]]
+
+    def __iter__(self) -> Iterator[Item]:
+        """Start."""
+        return self.start()
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield the items; the next one is made in another thread while the caller works on this one."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        try:
+            while (item := coming.result()) is not None:
+                coming = pool.submit(next, items, None)
+                yield item
+        finally:
+            coming.cancel()
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Return the events of all batches, in order."""
+    if len(batches) == 1:
+        return batches[0]
+    inputs = {name: torch.cat([batch.inputs[name] for batch in batches]) for name in batches[0].inputs}
+    targets = [batch.target for batch in batches if batch.target is not None]
+    return Batch(
+        inputs,
+        torch.cat([batch.weight for batch in batches]),
+        torch.cat([batch.label for batch in batches]),
+        torch.cat(targets) if targets else None,
+    )
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """Return the batch on a device."""
+    inputs = {name: values.to(device) for name, values in batch.inputs.items()}
+    target = None if batch.target is None else batch.target.to(device)
+    return Batch(inputs, batch.weight.to(device), batch.label.to(device), target)
+
+
+def scaled(batch: Batch, mean_weight: float) -> Batch:
+    """Return the batch with its weights divided by their mean over all training events."""
+    return Batch(batch.inputs, batch.weight / mean_weight, batch.label, batch.target)
+
+
+def nbytes(batch: Batch) -> int:
+    """Return the bytes that the events take."""
+    tensors: list[Tensor] = [*batch.inputs.values(), batch.weight, batch.label]
+    return sum(tensor.nbytes for tensor in tensors) + (batch.target.nbytes if batch.target is not None else 0)
