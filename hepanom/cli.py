@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,6 +118,7 @@ def _plugins(folder: str | None) -> list[str]:
     help="Folder for runs and checkpoints.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run of this recipe.")
+@click.option("--dask", metavar="ADDRESS", help="Measure for the transforms on the dask cluster at this address.")
 @common
 def run(
     recipe: str,
@@ -125,6 +127,7 @@ def run(
     tracking: str | None,
     state: Path,
     resume: bool,
+    dask: str | None,
     quiet: bool,
 ) -> Any:
     """Train, score, set thresholds, evaluate and record what RECIPE describes."""
@@ -133,8 +136,14 @@ def run(
     from hepanom.run import run as run_recipe
 
     document = _document(recipe, overrides, folder)
-    with progress(quiet or os.environ.get("RANK", "0") != "0") as watcher:
-        outcome = run_recipe(document, tracking=tracking, state=state, resume=resume, watcher=watcher)
+    with ExitStack() as stack:
+        measure = None
+        if dask is not None:
+            from hepanom import cluster
+
+            measure = stack.enter_context(cluster.measurer(dask))
+        watcher = stack.enter_context(progress(quiet or os.environ.get("RANK", "0") != "0"))
+        outcome = run_recipe(document, tracking=tracking, state=state, resume=resume, watcher=watcher, measure=measure)
     return (show.outcome(outcome), show.outcome_text) if outcome else (None, None)
 
 
@@ -151,7 +160,14 @@ def check(recipe: str, overrides: tuple[str, ...], folder: str | None, quiet: bo
 @hepanom.command(short_help="Score files with a trained detector.")
 @click.argument("detector")
 @click.argument("files", nargs=-1, required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Parquet file to write.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="NAME.parquet, NAME.root for one ROOT file, or a folder for a ROOT file each.",
+)
+@click.option("--where", metavar="FLAG", help="Write only the events that a threshold flags: SCORER/RULE.")
+@click.option("--dask", metavar="ADDRESS", help="Score on the dask cluster at this address.")
 @click.option("--tracking", metavar="URI", help="MLflow tracking URI, where DETECTOR is a run.")
 @click.option("--device", help="auto, cpu or cuda; that of the training by default.")
 @click.option("--plugins", "folder", type=click.Path(), help="Folder with plugin files, where it moved.")
@@ -160,17 +176,30 @@ def score(
     detector: str,
     files: tuple[str, ...],
     out: Path,
+    where: str | None,
+    dask: str | None,
     tracking: str | None,
     device: str | None,
     folder: str | None,
     quiet: bool,
 ) -> Any:
-    """Score FILES with DETECTOR (a folder, or a run's id or name) into a Parquet file, one row per event."""
+    """Score FILES with DETECTOR (a folder, or a run's id or name), one row per event in the order of the files.
+
+    A ROOT file gets a tree that is aligned with its input entry by entry, so that it can be a friend of it.
+    """
     from hepanom import output, show, storage, track
 
     overrides = [*_plugins(folder), *([f"train.device={device}"] if device else [])]
-    found = output.score_files(storage.load(track.detector_folder(detector, tracking), overrides), files, out)
-    return {"status": "done", "out": str(out), **found}, show.scored_text
+    place = track.detector_folder(detector, tracking)
+    found = storage.load(place, overrides)
+    if dask is None:
+        done = output.score_files(found, files, out, where=where)
+    else:
+        from hepanom import cluster
+
+        with cluster.scorer(dask, str(Path(place).resolve()), overrides, files) as by:
+            done = output.score_files(found, files, out, where=where, by=by)
+    return {"status": "done", "out": str(out), **done}, show.scored_text
 
 
 @hepanom.command(short_help="List the plugins, or explain one.")

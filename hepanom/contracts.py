@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -63,6 +63,13 @@ class Reader(Protocol):
     def on(self, files: Sequence[str]) -> Reader:
         """Return this reader for other files, in which labels and weights may be missing."""
         ...
+
+    def originals(self, part: Part, entries: Int[np.ndarray, " event"]) -> tuple[str, dict[str, Any]]:
+        """Return the tree's name and all branches of the file for some entries of a part, for a skim of it.
+
+        Readers whose events have no ``entry`` beside need it not.
+        """
+        raise TypeError(f"{type(self).__name__} does not define originals")
 
 
 @runtime_checkable

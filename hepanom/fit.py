@@ -28,7 +28,7 @@ from hepanom.detector import (
 from hepanom.errors import InputError
 from hepanom.events import Schema, hash64
 from hepanom.plugins import Parts
-from hepanom.preparation import all_tables, chosen, fit_transforms, refuse_idle, train_source, valid_tables
+from hepanom.preparation import Measure, all_tables, chosen, fit_transforms, refuse_idle, train_source, valid_tables
 from hepanom.recipe import Rule
 from hepanom.shares import Shares
 from hepanom.source import Source
@@ -44,18 +44,22 @@ def fit(
     provenance: Mapping[str, Any],
     watch: Watch = lambda category, replica, record: None,
     checkpoints: Path | None = None,
+    measure: Measure | None = None,
 ) -> tuple[Detector, Histories]:
     """Train on the training share and set thresholds on held-out background; the test share is not looked at.
 
     ``watch`` is called after each epoch. With a ``checkpoints`` folder every epoch is written there, and a training
-    that it holds goes on where it stopped, bit for bit. Returns the detector and the epochs by (category, replica).
-    Raises InputError where a category has no background to train, stop or set thresholds on.
+    that it holds goes on where it stopped, bit for bit. ``measure`` measures for the transforms elsewhere.
+    Returns the detector and the epochs by (category, replica). Raises InputError where a category has no background to
+    train, stop or set thresholds on.
     """
-    models, histories = train_models(shares, watch, checkpoints)
+    models, histories = train_models(shares, watch, checkpoints, measure)
     return _with_thresholds(Detector(shares.parts, models, (), provenance), shares.whole()), histories
 
 
-def train_models(shares: Shares, watch: Watch, checkpoints: Path | None) -> tuple[dict[str, CategoryModel], Histories]:
+def train_models(
+    shares: Shares, watch: Watch, checkpoints: Path | None, measure: Measure | None = None
+) -> tuple[dict[str, CategoryModel], Histories]:
     """Train the models of all categories; this is what all processes of a team do together.
 
     Only process 0 fits the scorers, on the events of all.
@@ -71,7 +75,7 @@ def train_models(shares: Shares, watch: Watch, checkpoints: Path | None) -> tupl
             background, held_out = (chosen(shares, share, labels, index) for share in ("train", "valid"))
             for events in (background, held_out):
                 refuse_idle(events)
-            states, schema = fit_transforms(parts, background)
+            states, schema = fit_transforms(parts, background, measure)
             source, tally = train_source(background, states, schema, device)
             valid = valid_tables(held_out, states, schema, device)
             everything = source if team.size() == 1 else all_tables(background, states, schema, device)

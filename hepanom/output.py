@@ -1,4 +1,4 @@
-"""Scores beside the events: one Parquet row per event, in the order of the input."""
+"""Scores beside the events: one row per event, in the order of the input."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
+from hepanom import friends
+from hepanom.contracts import Part, Reader
 from hepanom.detector import Detector, decision, flags, score
-from hepanom.errors import InputError
+from hepanom.errors import InputError, did_you_mean
 from hepanom.events import Events
 from hepanom.files import written
 from hepanom.result import Skipped
@@ -23,10 +26,22 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
 
-def score_files(detector: Detector, files: Sequence[str], out: Path) -> dict[str, Any]:
-    """Score every event of the files into a Parquet file, chunk by chunk; return how many were scored and flagged.
+Scored = Iterator[tuple[Part, "pa.Table"]]
 
-    Labels and weights may be missing there. The file appears when all events are in it.
+
+def score_files(
+    detector: Detector,
+    files: Sequence[str],
+    out: Path,
+    *,
+    where: str | None = None,
+    by: Callable[[Reader, Sequence[Part], list[Skipped]], Scored] | None = None,
+) -> dict[str, Any]:
+    """Score every event of the files, part by part; return how many were scored and flagged.
+
+    ``out`` is a Parquet file, a ROOT file for one ROOT file (``hepanom.friends``), or a folder for one ROOT file each.
+    Labels and weights may be missing in the files. With ``where``, the name of a flag, only the events that it flags
+    are written. ``by`` scores elsewhere, in the same order. Nothing appears before all events are in it.
     """
     reader = detector.parts.reader.on(files)
     before, now = detector.parts.schema, reader.schema()
@@ -34,31 +49,55 @@ def score_files(detector: Detector, files: Sequence[str], out: Path) -> dict[str
         raise InputError(
             f"{', '.join(files)}: the inputs differ from those of the training; {_difference(before, now)}"
         )
-    events = 0
+    flag = None if where is None else _flag(detector, where)
+    events = written_events = 0
     flagged: Counter[str] = Counter()
     skipped: list[Skipped] = []
-    with table_file(out) as write:
-        for _, chunk in read_parts(reader, reader.parts(), skipped):
-            known = with_category(chunk, detector.parts.recipe.train.per, detector.categories, before)
-            table = to_table(detector, known, decision(detector, score(detector, known), known.category))
-            write(table)
-            events += len(known)
+    parts = reader.parts()
+    scored = (by or partial(scored_parts, detector))(reader, parts, skipped)
+    files_of = table_file(out) if out.suffix == ".parquet" else friends.root_files(out, reader, parts, skim=bool(flag))
+    with files_of as write:
+        for part, table in scored:
+            chosen = table if flag is None else table.filter(table[flag])
+            write(part, chosen)
+            events, written_events = events + len(table), written_events + len(chosen)
             flags = [name for name in table.column_names if name.startswith("flag/")]
             flagged.update({name.removeprefix("flag/"): int(np.sum(table[name].to_numpy())) for name in flags})
         if not events:
             raise InputError(f"{', '.join(files)}: there are no events in these files")
-    return {"events": events, "flagged": dict(flagged), "skipped": [asdict(entry) for entry in skipped]}
+        if not written_events:
+            raise InputError(f"{where}: flags none of the {events} events, so there is nothing to write")
+    left_out = [asdict(entry) for entry in skipped]
+    return {"events": events, "written": written_events, "flagged": dict(flagged), "skipped": left_out}
+
+
+def scored_parts(detector: Detector, reader: Reader, parts: Sequence[Part], skipped: list[Skipped]) -> Scored:
+    """Yield the scored events of the parts, in order, chunk by chunk."""
+    per, schema = detector.parts.recipe.train.per, detector.parts.schema
+    for part, chunk in read_parts(reader, parts, skipped):
+        known = with_category(chunk, per, detector.categories, schema)
+        yield part, to_table(detector, known, decision(detector, score(detector, known), known.category))
+
+
+def _flag(detector: Detector, where: str) -> str:
+    """Return the column of the flag that a name stands for: SCORER/RULE, or RULE where there is one scorer."""
+    known = list(dict.fromkeys(f"{entry.scorer}/{entry.name}" for entry in detector.thresholds))
+    found = [name for name in known if where in (name, name.split("/", 1)[1], friends.branch(f"flag/{name}"))]
+    if len(found) != 1:
+        what = f"stands for {' and for '.join(found)}" if found else "is no flag of this detector"
+        raise InputError(f"--where {where!r} {what}; {did_you_mean(where, known)}")
+    return f"flag/{found[0]}"
 
 
 @contextmanager
-def table_file(out: Path) -> Iterator[Callable[[pa.Table], None]]:
+def table_file(out: Path) -> Iterator[Callable[[Part | None, pa.Table], None]]:
     """Give a function that appends a table to a Parquet file, which appears when the block ends well."""
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     with written(out) as temporary, ExitStack() as stack:
         writers: list[Any] = []
 
-        def write(table: pa.Table) -> None:
+        def write(_: Part | None, table: pa.Table) -> None:
             if not writers:
                 writers.append(stack.enter_context(pq.ParquetWriter(temporary, table.schema)))
             writers[0].write_table(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from hepanom import team
-from hepanom.contracts import Batch, State, Transform
+from hepanom.contracts import Batch, Sketch, State, Transform
 from hepanom.detector import prepare
 from hepanom.errors import InputError
 from hepanom.events import Events, Schema
@@ -78,21 +78,42 @@ def refuse_idle(events: Chosen) -> None:
         )
 
 
-def fit_transforms(parts: Parts, events: Chosen) -> tuple[tuple[State, ...], Schema]:
+Measure = Callable[["Chosen", tuple[State, ...]], Iterable[Sketch]]
+
+
+def fit_transforms(parts: Parts, events: Chosen, measure: Measure | None = None) -> tuple[tuple[State, ...], Schema]:
     """Fit each transform, in a pass of its own, on what the ones before it give; return states and final schema.
 
-    In a team every process measures its own events, and all finish with the same merged sketch.
+    In a team every process measures its own events, and all finish with the same merged sketch. ``measure`` does it
+    elsewhere: it gives the sketches of all chunks, in order, for the transform after those of the states.
     """
-    states, schema = [], parts.schema
+    states: list[State] = []
+    schema = parts.schema
     chunks: Iterable[Events] = events
     for transform in parts.transforms.values():
-        measured = reduce(transform.merge, (transform.measure(chunk, schema) for chunk in chunks))
-        state = transform.finish(reduce(transform.merge, team.gather(measured)))
+        here = (transform.measure(chunk, schema) for chunk in chunks)
+        sketch = reduce(transform.merge, measure(events, tuple(states)) if measure else here)
+        state = transform.finish(reduce(transform.merge, team.gather(sketch)))
         apply = partial(_apply, transform, schema, state, chunks)
         chunks = Again(apply) if events.kept is None else list(apply())
         schema = transform.schema(schema, state)
         states.append(state)
     return tuple(states), schema
+
+
+def measure_piece(events: Chosen, states: Sequence[State], number: int) -> list[Sketch]:
+    """Return the sketches of one piece's chunks for the transform after those of the states."""
+    parts = events.shares.parts
+    schema, transforms = parts.schema, list(parts.transforms.values())
+    for transform, state in zip(transforms, states, strict=False):
+        schema = transform.schema(schema, state)
+    found = []
+    for chunk in events.piece(number):
+        prepared = prepare(
+            replace(parts, transforms=dict(list(parts.transforms.items())[: len(states)])), states, chunk
+        )
+        found.append(transforms[len(states)].measure(prepared, schema))
+    return found
 
 
 def _apply(transform: Transform, schema: Schema, state: State, chunks: Iterable[Events]) -> Iterator[Events]:

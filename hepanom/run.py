@@ -18,6 +18,7 @@ from hepanom.document import Document
 from hepanom.errors import InputError
 from hepanom.fit import Watch, fit, train_models
 from hepanom.plugins import Parts
+from hepanom.preparation import Measure
 from hepanom.recipe import Recipe
 from hepanom.result import Result
 
@@ -58,12 +59,14 @@ def run(
     state: Path = Path("mlruns"),
     resume: bool = False,
     watcher: Watcher | None = None,
+    measure: Measure | None = None,
 ) -> Outcome | None:
     """Run a recipe from events to a recorded result.
 
     ``tracking`` is an MLflow tracking URI, ``state``/mlflow.db by default. With ``resume`` an interrupted run of the
     same recipe goes on and ends with the weights of the uninterrupted one, bit for bit. Started by torchrun, all
-    processes train together; process 0 does all else, and the others return None. Raises RecipeError before any event
+    processes train together; process 0 does all else, and the others return None. ``measure`` measures for the
+    transforms elsewhere, such as on a cluster. Raises RecipeError before any event
     is read, InputError for data that cannot be used, HepanomError for a run that failed.
     """
     watcher = watcher or Watcher()
@@ -72,7 +75,7 @@ def run(
         if team.rank():
             _follow(parts)
             return None
-        return _lead(parts, tracking, state, watcher, resume=resume)
+        return _lead(parts, tracking, state, watcher, measure, resume=resume)
 
 
 def _follow(parts: Parts) -> None:
@@ -82,7 +85,9 @@ def _follow(parts: Parts) -> None:
     train_models(events, lambda category, replica, record: None, checkpoints)
 
 
-def _lead(parts: Parts, tracking: str | None, state: Path, watcher: Watcher, *, resume: bool) -> Outcome:
+def _lead(
+    parts: Parts, tracking: str | None, state: Path, watcher: Watcher, measure: Measure | None, *, resume: bool
+) -> Outcome:
     document = parts.document
     watcher.begin(parts.recipe)
     options = parts.recipe.train
@@ -100,12 +105,12 @@ def _lead(parts: Parts, tracking: str | None, state: Path, watcher: Watcher, *, 
         refuse_test(events)
         watcher.stage("training")
         with _logged(record, watcher, several=options.per is not None or options.replicas > 1) as log:
-            detector, histories = fit(events, origin, log, work.checkpoints)
+            detector, histories = fit(events, origin, log, work.checkpoints, measure)
         watcher.stage("scoring and evaluating the test share")
         folder = Path(staged)
         with output.table_file(folder / "scores.parquet") as write:
             result = assess(
-                detector, histories, events.whole(), lambda *scored: write(output.to_table(detector, *scored))
+                detector, histories, events.whole(), lambda *scored: write(None, output.to_table(detector, *scored))
             )
         watcher.stage("writing report and detector")
         storage.save(detector, folder / "detector")
@@ -140,22 +145,29 @@ def _recorded(parts: Parts, origin: Mapping[str, Any], work: workspace.Workspace
     try:
         yield record
     except KeyboardInterrupt:
-        _finish_undisturbed()
-        if team.launched():  # torchrun ends the others when one of them dies
-            track.fail(record, "another process of the training died, or all were ended")
-        else:
-            track.fail(record, "interrupted", "KILLED")
+        with _undisturbed():
+            if team.launched():  # torchrun ends the others when one of them dies
+                track.fail(record, "another process of the training died, or all were ended")
+            else:
+                track.fail(record, "interrupted", "KILLED")
         raise
     except BaseException as error:
-        _finish_undisturbed()
-        track.fail(record, str(error) or repr(error))
+        with _undisturbed():
+            track.fail(record, str(error) or repr(error))
         raise
 
 
-def _finish_undisturbed() -> None:
-    """Let no second signal end the process before the run is marked: torchrun sends one when another process dies."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let no second signal end the process in the block: torchrun sends one when another process dies."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

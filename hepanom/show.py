@@ -187,7 +187,10 @@ def _facts(rows: Mapping[str, str]) -> Table:
 def scored_text(plain: Plain) -> str:
     """Return how many events were scored and flagged."""
     flagged = {name: f"{count:,} flagged" for name, count in plain["flagged"].items()}
-    return text_of(f"{plain['events']:,} events scored into {escape(plain['out'])}", _facts(flagged | _done(plain)))
+    only = f", {plain['written']:,} of them written" if plain["written"] < plain["events"] else ""
+    return text_of(
+        f"{plain['events']:,} events scored{only} into {escape(plain['out'])}", _facts(flagged | _done(plain))
+    )
 
 
 def plugin_list(known: Registry) -> list[Plain]:

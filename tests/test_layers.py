@@ -25,13 +25,14 @@ LAYERS = (
     {"facts", "canvas"},
     {"curves", "histograms"},
     {"figures", "tables"},
-    {"report", "track", "stream", "hookspecs", "workspace", "consistency"},
+    {"friends", "report", "track", "stream", "hookspecs", "workspace", "consistency"},
     {"plugins", "source"},
     {"train", "shares"},
     {"detector", "checkpoint"},
     {"preparation", "output"},
     {"fit"},
     {"assess", "storage"},
+    {"cluster"},
     {"run"},
     {"search"},
     {"show", "progress"},
@@ -39,7 +40,7 @@ LAYERS = (
     {"__init__", "__main__"},
 )
 PLUGINS_MAY_IMPORT = {"events", "contracts", "hookspecs", "errors"}
-ONLY_IN = {"mlflow": "track", "optuna": "search"}
+ONLY_IN = {"mlflow": "track", "optuna": "search", "distributed": "cluster"}
 SLOW = {"torch", "mlflow", "optuna", "matplotlib", "polars"}
 WAITS = {"mlflow": "track", "optuna": "search", "matplotlib": "report"}  # imported in functions, but for their own file
 

@@ -156,8 +156,8 @@ def test_a_table_is_written_whole(tmp_path: Path) -> None:
         detector, events["test"], decision(detector, score(detector, events["test"]), events["test"].category)
     )
     with table_file(tmp_path / "scores.parquet") as write:
-        write(table.slice(0, 100))
-        write(table.slice(100))
+        write(None, table.slice(0, 100))
+        write(None, table.slice(100))
         assert not (tmp_path / "scores.parquet").exists()
     assert pq.read_table(tmp_path / "scores.parquet").equals(table)
     assert [path.name for path in tmp_path.iterdir()] == ["scores.parquet"]
