@@ -1,0 +1,231 @@
+"""The root reader: TTree and RNTuple, flat and jagged branches, cuts, groups, and bad files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+from hepanom.contracts import Part
+from hepanom.errors import BrokenFileError, InputError
+from hepanom.events import Events, Jagged
+from hepanom_plugins.readers import root
+from hepanom_plugins.readers.root import Group, Root
+
+NUMBER = 500
+
+
+def columns(events: int = NUMBER, seed: int = 1) -> dict[str, Any]:
+    """Return flat and jagged columns."""
+    generator = np.random.default_rng(seed)
+    counts = generator.integers(0, 5, events)
+    jagged = [ak.unflatten(generator.exponential(30, counts.sum()).astype(np.float32), counts) for _ in "pe"]
+    return {
+        "run": np.arange(events, dtype=np.int32) // 100,
+        "event": np.arange(events, dtype=np.int64),
+        "met": generator.exponential(20, events),
+        "good": generator.random(events) < 0.7,
+        "w": generator.random(events).astype(np.float32),
+        "jet_pt": jagged[0],
+        "jet_e": jagged[1],
+    }
+
+
+def write(path: Path, made: dict[str, Any] | None = None, *, rntuple: bool = False) -> str:
+    made = made or columns()
+    with uproot.recreate(path) as file:
+        if rntuple:
+            file.mkrntuple("events", made)
+        else:
+            file.mktree("events", {name: getattr(a, "dtype", None) or ak.type(a).content for name, a in made.items()})
+            file["events"].extend(made)
+    return str(path)
+
+
+def read(reader: Root) -> Events:
+    return Events.concat([events for part in reader.parts() for events in reader.read(part)])
+
+
+@pytest.mark.parametrize("rntuple", [False, True])
+def test_flat_branches_become_a_table(tmp_path: Path, rntuple: bool) -> None:
+    made = columns()
+    reader = Root(
+        path=write(tmp_path / "a.root", made, rntuple=rntuple),
+        features=("met", "good", "event", "ht"),
+        derive={"ht": "sum(jet_pt)"},
+        weight="2 * w",
+        keep=("run",),
+        units={"met": "GeV"},
+    )
+    events = read(reader)
+    ht = ak.to_numpy(ak.sum(made["jet_pt"], axis=1))
+    expected = {**made, "ht": ht}
+    names = reader.schema().inputs["features"].columns
+    assert set(names) == {"met", "good", "event", "ht"}
+    for name, column in zip(names, np.asarray(events.inputs["features"]).T, strict=True):
+        np.testing.assert_array_equal(column, np.asarray(expected[name], np.float32), err_msg=name)
+    np.testing.assert_allclose(events.weight, 2 * made["w"])
+    assert reader.schema().inputs["features"].units[names.index("met")] == "GeV"
+    assert events.beside["entry"].tolist() == list(range(NUMBER))
+    assert events.beside["run"].tolist() == made["run"].tolist()
+
+
+def test_without_a_choice_all_flat_numbers_are_features(tmp_path: Path) -> None:
+    reader = Root(path=write(tmp_path / "a.root"), weight="w", id=("run", "event"))
+    names = [name for name in reader.schema().inputs["features"].columns if not name.startswith("njet")]
+    assert names == ["met", "good"]
+    assert reader.schema().beside == ("entry", "run", "event")
+
+
+@pytest.mark.parametrize("rntuple", [False, True])
+def test_jagged_branches_become_points_and_leading_objects(tmp_path: Path, rntuple: bool) -> None:
+    made = columns()
+    reader = Root(
+        path=write(tmp_path / "a.root", made, rntuple=rntuple),
+        features=("jet_*",),
+        points={"jets": "jet_{pt,e}"},
+        leading={"jet_{pt}": 2},
+    )
+    events, jets = read(reader), read(reader).inputs["jets"]
+    assert isinstance(jets, Jagged)
+    assert reader.schema().inputs["jets"].columns == ("pt", "e")
+    for row, (pts, energies) in enumerate(zip(made["jet_pt"].to_list(), made["jet_e"].to_list(), strict=True)):
+        here = jets.values[jets.offsets[row] : jets.offsets[row + 1]]
+        np.testing.assert_array_equal(here, np.column_stack([pts, energies]).astype(np.float32).reshape(-1, 2))
+        first = [*pts, np.nan, np.nan][:2]
+        np.testing.assert_array_equal(np.asarray(events.inputs["features"])[row], np.float32(first))
+    beyond = int(np.maximum(ak.num(made["jet_pt"]) - 2, 0).to_numpy().sum())
+    assert events.tally == {"objects of jet_{pt} beyond the leading 2": beyond}
+
+
+def test_a_cut_removes_and_counts_and_keeps_the_entries(tmp_path: Path) -> None:
+    made = columns()
+    reader = Root(path=write(tmp_path / "a.root", made), features=("met",), cut="met > 20 & any(jet_pt > 30)")
+    kept = (made["met"] > 20) & ak.to_numpy(ak.any(made["jet_pt"] > 30, axis=1))
+    events = read(reader)
+    assert events.beside["entry"].tolist() == np.flatnonzero(kept).tolist()
+    assert events.tally == {"entries removed by the cut": NUMBER - kept.sum()}
+
+
+def test_groups_are_classes_with_weights_of_their_own(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{name}.root", columns(seed=seed)) for seed, name in enumerate("abc")]
+    groups = {"qcd": (paths[0], paths[1]), "signal": Group(paths[2], "0.5 * w")}
+    reader = Root(files=groups, features=("met",), weight="3")
+    events = read(reader)
+    assert reader.schema().classes == ("qcd", "signal")
+    assert events.label.tolist() == [0] * 2 * NUMBER + [1] * NUMBER
+    np.testing.assert_allclose(events.weight[: 2 * NUMBER], 3.0)
+    np.testing.assert_allclose(events.weight[2 * NUMBER :], 0.5 * columns(seed=2)["w"])
+    fixed = read(Root(files={"signal": Group(paths[2], 0.25)}, features=("met",)))
+    assert set(fixed.weight) == {0.25}
+    scored = reader.on([paths[1]])
+    assert scored.schema().classes == ("qcd", "signal")
+    assert set(read(scored).label) == {-1}
+
+
+def test_parts_are_ranges_of_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read(Root(path=write(tmp_path / "a.root"), features=("met", "jet_pt[0]"), leading={"jet_pt": 1}))
+    monkeypatch.setattr(root, "PART", 300)
+    monkeypatch.setattr(root, "CHUNK", 100)
+    reader = Root(path=str(tmp_path / "a.root"), features=("met", "jet_pt[0]"), leading={"jet_pt": 1})
+    parts = reader.parts()
+    assert [(part.start, part.stop) for part in parts[:2]] == [(0, 150), (150, 300)]
+    alone = [Events.concat(list(reader.read(part))) for part in reversed(parts)]
+    np.testing.assert_array_equal(Events.concat(alone[::-1]).inputs["features"], whole.inputs["features"])
+
+
+def test_real_files_in_four_compressions_read_the_same(data: Path) -> None:
+    files = sorted((data / "root").glob("uproot-HZZ-*.root"))
+    assert len(files) == 4
+    found = [read(Root(path=str(file), features=("MET_p*", "Jet_*"), leading={"Jet_{Px,E}": 2})) for file in files]
+    for events in found[1:]:
+        np.testing.assert_array_equal(events.inputs["features"], found[0].inputs["features"])
+    assert len(found[0]) == 2421
+
+
+def test_measured_events_of_other_makers_are_read(data: Path) -> None:
+    zmumu = read(Root(path=str(data / "root" / "uproot-Zmumu.root"), id=("Run", "Event"), keep=("Type",)))
+    assert len(zmumu) == 2304
+    assert set(zmumu.beside["Type"]) == {"GT", "TT", "GG"}
+    nano = Root(
+        path=str(data / "root" / "nanoAOD_2015_CMS_Open_Data_ttbar.root"),
+        features=("nJet", "MET_pt", "Jet_*"),
+        leading={"Jet_{pt,eta}": 2},
+    )
+    assert nano.schema().inputs["features"].columns[-1] == "Jet_eta[1]"
+    (file,) = (data / "root").glob("Run2012*rntuple*.root")
+    muons = read(Root(path=str(file), features=("nMuon",), points={"muons": "Muon_{pt,eta,phi,mass}"}))
+    counts = np.diff(muons.inputs["muons"].offsets)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(counts, np.asarray(muons.inputs["features"])[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"features": ("mett",)}, r"a\.root: features: column 'mett' is not there; did you mean 'met'"),
+        ({"features": ("jet_pt",)}, r"branch 'jet_pt' holds numbers, no feature; numbers go through `points`"),
+        ({"cut": "mett > 1"}, r"cut: 'mett > 1': there is no branch 'mett'; did you mean 'met'"),
+        ({"cut": "jet_pt > 1"}, r"'jet_pt > 1' has several values per event; choose one by"),
+        ({"points": {"jets": "jet_{pt,eta}"}}, r"branch 'jet_eta' is not there; a list of numbers is needed"),
+        ({"points": {"jets": "met"}}, r"branch 'met' holds one number per event"),
+        ({"tree": "trees"}, r"there is no tree 'trees'; trees are: events"),
+        ({"weight": "log(-met)"}, r"a\.root: entry 0: column 'log\(-met\)': nan is no weight"),
+        ({"label": "run", "classes": {"a": (0, 1)}}, r"a\.root: entry 200: column 'run': 2 is in none of the classes"),
+    ],
+)
+def test_a_wrong_option_is_one_message_that_names_the_file(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    reader = Root(path=write(tmp_path / "a.root"), **options)
+    with pytest.raises(InputError, match=message):
+        read(reader)
+
+
+def test_files_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.root")
+    write(tmp_path / "b.root", {**columns(), "met": columns()["jet_pt"]})
+    with pytest.raises(InputError, match=r"b\.root: branch 'met' is numbers, in .*a\.root it is number"):
+        Root(path=str(tmp_path), features=("met",)).schema()
+    with pytest.raises(InputError, match="set one of `path` and `files`"):
+        Root().schema()
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "sub" / "a.root")
+    with pytest.raises(InputError, match="would give the same event ids; rename one or set `id`"):
+        Root(path=(str(tmp_path / "a.root"), str(tmp_path / "sub" / "a.root"))).schema()
+
+
+def test_points_of_unequal_number_name_the_entry(tmp_path: Path) -> None:
+    made = columns()
+    made["jet_e"] = ak.unflatten(np.ones(NUMBER, np.float32), np.ones(NUMBER, np.int64))
+    reader = Root(path=write(tmp_path / "a.root", made), features=(), points={"jets": "jet_{pt,e}"})
+    with pytest.raises(InputError, match=r"a\.root: entry \d+: jet_e has 1 objects, jet_pt \d"):
+        read(reader)
+
+
+def test_a_truncated_file_is_broken_and_can_be_skipped(tmp_path: Path) -> None:
+    sound = write(tmp_path / "a.root")
+    whole = Path(sound).read_bytes()
+    for share in (2, 30):  # cut in the data, cut in the headers
+        (tmp_path / "b.root").write_bytes(whole[: len(whole) // share])
+        with pytest.raises(BrokenFileError, match=r"b\.root: is truncated, corrupt or no ROOT file"):
+            read(Root(path=str(tmp_path), features=("met",)))
+    skipping = Root(path=str(tmp_path), features=("met",), on_bad_file="skip")
+    assert skipping.schema().inputs["features"].columns == ("met",)
+    problems = [part.problem for part in skipping.parts() if part.problem]
+    assert len(problems) == 1
+    assert "b.root" in problems[0]
+
+
+def test_a_file_that_lost_entries_since_its_parts_were_listed_is_an_error(tmp_path: Path) -> None:
+    reader = Root(path=write(tmp_path / "a.root"), features=("met",))
+    with pytest.raises(InputError, match=r"has 500 entries now, 600 when its parts were listed"):
+        list(reader.read(Part(str(tmp_path / "a.root"), 0, 600)))
+
+
+def test_an_address_without_its_library_names_the_extra() -> None:
+    with pytest.raises(InputError, match=r'needs another library: pip install "hepanom\[xrootd\]"'):
+        Root(path="root://nowhere.invalid//file.root").schema()
