@@ -14,6 +14,8 @@ from hepanom.cli import hepanom
 RECIPES = Path(__file__).parents[1] / "recipes"
 BY_HASH = "split={train: 0.5, valid: 0.1, calibrate: 0, test: 0.4}"
 SMALL = {
+    "zmumu": ["train.epochs=2"],
+    "hzz": ["train.epochs=2"],
     "attpc_muons": ["train.epochs=1"],
     "attpc_simulated": ["data.events=1200", "train.epochs=2"],
     "quickstart": ["data.events=6000", "train.epochs=2"],
@@ -21,7 +23,7 @@ SMALL = {
     "higgsml_vae": [BY_HASH, "train.epochs=2"],
     "detector_anomalies": ["train.epochs=1"],
 }
-UNLABELLED = {"attpc_muons"}  # there is nothing to compare the flags with
+UNLABELLED = {"attpc_muons", "zmumu", "hzz"}  # there is nothing to compare the flags with
 THESIS = {"ams", "accuracy", "precision", "recall", "f1", "mcc"}
 
 

@@ -12,7 +12,15 @@ def _offers(package: str, **classes: str) -> Offers:
 @hookimpl
 def readers() -> Offers:
     """Offer our readers."""
-    return _offers("readers", csv="csv:Csv", higgsml="higgsml:HiggsML", toy="toy:Toy")
+    return _offers(
+        "readers",
+        attpc="attpc:ATTPC",
+        attpc_simulation="attpc_simulation:ATTPCSimulation",
+        csv="csv:Csv",
+        higgsml="higgsml:HiggsML",
+        toy="toy:Toy",
+        root="root:Root",
+    )
 
 
 @hookimpl
@@ -25,6 +33,14 @@ def transforms() -> Offers:
         missing="missing:Missing",
         standardize="standardize:Standardize",
         log="log:Log",
+        image="image:Image",
+        pad="pad:Pad",
+        normalize_points="normalize_points:NormalizePoints",
+        one_hot="one_hot:OneHot",
+        rotate_phi="rotate_phi:RotatePhi",
+        quantile="quantile:Quantile",
+        logit="logit:Logit",
+        clip="clip:Clip",
     )
 
 

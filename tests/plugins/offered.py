@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import h5py
 import numpy as np
 import pytest
 
@@ -17,9 +19,29 @@ from hepanom_plugins.readers.higgsml import UNITS
 
 FOUND = plugins.registry()
 COLUMNS = ("pt_1", "pt_2", "eta", "mass")
-TABLE = Schema({"features": Input("table", COLUMNS, ("GeV", "GeV", "", "GeV"))}, ("background", "signal"))
+CLASSES = ("background", "signal")
+SCHEMAS = {
+    "table": Schema({"features": Input("table", COLUMNS, ("GeV", "GeV", "", "GeV"))}, CLASSES),
+    "points": Schema({"points": Input("points", ("x", "y", "z", "charge"), ("mm", "mm", "mm", ""))}, CLASSES),
+    "image": Schema({"image": Input("image", ("charge", "hits"), ("", ""), (16, 12))}, CLASSES),
+}
+
+
+@dataclass(frozen=True)
+class On:
+    """Options of a transform or model that is tried with points or images in place of a table."""
+
+    kind: Literal["points", "image"]
+    options: dict[str, Any]
+
+
 # The options to try each plugin with; a new plugin without options that must be given needs no entry.
-OPTIONS: dict[tuple[Kind, str], list[dict[str, Any]]] = {
+OPTIONS: dict[tuple[Kind, str], list[dict[str, Any] | On]] = {
+    ("reader", "attpc_simulation"): [{"events": 2500, "chunk": 700}],
+    ("reader", "attpc"): [
+        {"path": "CLOUDS", "label": "kind", "classes": {"proton": [0], "carbon": [1]}, "keep": ["energy"], "chunk": 50},
+        {"path": "CLOUDS", "features": ["z", "charge"], "within": {"x": [0, 90]}, "charge": "drop", "empty": "drop"},
+    ],
     ("reader", "csv"): [
         {"path": "TABLES", "features": ["DER_*", "PRI_*"], "label": "Label", "classes": {"b": ["b"], "s": ["s"]}},
         {"path": "TABLES", "features": ["DER_*"], "id": ["EventId"], "keep": ["KaggleSet"], "targets": ["PRI_met"]},
@@ -28,27 +50,62 @@ OPTIONS: dict[tuple[Kind, str], list[dict[str, Any]]] = {
     ("reader", "toy"): [{"events": 140_000, "chunk": 50_000}],
     ("transform", "select"): [{"columns": ["pt_*", "eta"]}],
     ("transform", "drop"): [{"columns": ["eta"]}],
+    ("transform", "image"): [
+        On("points", {"axes": ["x", "z"], "range": [[-90, 90], [-90, 90]], "size": [16, 8]}),
+        On("points", {"axes": ["r", "z"], "log": True, "scale": 10.0}),
+        On("points", {"axes": ["x", "y"], "range": "event", "value": "points"}),
+        On("points", {"axes": ["x", "y"], "centre": True}),
+    ],
+    ("transform", "pad"): [
+        On("points", {"points": 3, "by": by, "column": "r", "fill": 0.0})
+        for by in ("largest", "smallest", "random", "first")
+    ],
+    ("transform", "normalize_points"): [On("points", {"log": ["charge"], "range": {"x": [-100, 100]}, "keep": ["y"]})],
     ("transform", "log"): [{"columns": ["pt_*"], "offset": 1.0}],
+    ("transform", "clip"): [{"columns": ["pt_*"], "low": 0.5}, {"columns": ["*"], "quantiles": [0.05, 0.95]}],
+    ("transform", "one_hot"): [{"columns": ["mass"], "most": 200}],
+    ("transform", "quantile"): [{}, {"columns": ["pt_*"], "to": "uniform", "knots": 20}],
+    ("transform", "rotate_phi"): [
+        {"phi": ["eta"], "eta": ["mass"]},
+        On("points", {"phi": ["charge"], "points": "x"}),
+    ],
     ("transform", "missing"): [{"fill": fill, "indicator": True} for fill in ("mean", "median", "minimum", -1.0)],
-    ("model", "autoencoder"): [{}, {"dropout": 0.2, "batch_norm": True, "hidden": []}, {"l1": 0.1, "l2": 0.1}],
+    ("model", "autoencoder"): [
+        {},
+        {"dropout": 0.2, "batch_norm": True, "hidden": []},
+        {"l1": 0.1, "l2": 0.1},
+        On("image", {"hidden": [10]}),
+    ],
     ("model", "vae"): [
         {},
         {"dropout": 0.2, "batch_norm": True},
         {"decoder": "fixed", "warmup": 0.5, "free_bits": 0.02, "l1": 0.1, "l2": 0.1},
+        On("image", {"decoder": "fixed"}),
     ],
     ("scorer", "elbo"): [{}, {"samples": 3}],
 }
 
 
+def tried(kind: Kind, name: str) -> list[tuple[dict[str, Any], str]]:
+    """Return each of a plugin's entries as its options and the kind of events."""
+    entries = OPTIONS.get((kind, name), [{}])
+    return [(entry.options, entry.kind) if isinstance(entry, On) else (entry, "table") for entry in entries]
+
+
 def cases(kind: Kind) -> list[Any]:
     """Return (plugin name, options) of every plugin of a kind, for each of its entries."""
+    return [pytest.param(*case.values[:2], id=case.id) for case in cases_on(kind)]
+
+
+def cases_on(kind: Kind) -> list[Any]:
+    """Return (plugin name, options, kind of events) of every plugin of a kind, for each of its entries."""
     names = [name for found, name in FOUND if found == kind]
-    tried = [(name, options) for name in names for options in OPTIONS.get((kind, name), [{}])]
-    return [pytest.param(name, options, id=f"{name}-{index}") for index, (name, options) in enumerate(tried)]
+    entries = [(name, *entry) for name in names for entry in tried(kind, name)]
+    return [pytest.param(*entry, id=f"{entry[0]}-{index}") for index, entry in enumerate(entries)]
 
 
-def build(kind: Kind, name: str, options: dict[str, Any]) -> Any:
-    """Return a plugin as a recipe with these options gives it."""
+def build(kind: Kind, name: str, options: dict[str, Any], on: str = "table") -> Any:
+    """Return a plugin as a recipe with these options gives it, for events of a kind."""
     recipe: dict[str, Any] = {
         "name": "conformance",
         "data": {"use": "toy"},
@@ -59,7 +116,7 @@ def build(kind: Kind, name: str, options: dict[str, Any]) -> Any:
     place = {"reader": "data", "transform": "transforms", "model": "model", "scorer": "scores"}[kind]
     node = {"use": name, **options}
     recipe[place] = [node] if place in ("transforms", "scores") else node
-    parts: Parts = plugins.build(document.Document("conformance.yaml", recipe, {}, {}), TABLE)
+    parts: Parts = plugins.build(document.Document("conformance.yaml", recipe, {}, {}), SCHEMAS[on])
     chosen = {"reader": parts.reader, "model": parts.model}
     lists = {"transform": [*parts.transforms.values()], "scorer": [*parts.scorers.values()]}
     return chosen[kind] if kind in chosen else lists[kind][0]
@@ -79,19 +136,54 @@ def write_tables(folder: Path) -> str:
     return str(folder / "part*.csv")
 
 
+def write_clouds(folder: Path) -> str:
+    """Write two small files of point clouds, and return the glob that matches them."""
+    for number in range(2):
+        clouds = some_points(120)
+        with h5py.File(folder / f"clouds{number}.h5", "w") as file:
+            file["points"], file["offsets"] = clouds.values, clouds.offsets
+            file["kind"] = np.arange(120) % 2
+            file["energy"] = np.linspace(1, 5, 120)
+    return str(folder / "clouds*.h5")
+
+
 # What stands for files in OPTIONS, and the function that writes them into a folder and returns their path or glob.
-FILES: dict[str, Callable[[Path], str]] = {"TABLES": write_tables}
+FILES: dict[str, Callable[[Path], str]] = {"CLOUDS": write_clouds, "TABLES": write_tables}
 
 
-def some_events(number: int, *, missing: bool) -> Events:
-    """Return events with four positive, correlated features, of which mass may be missing."""
+def some_features(number: int, *, missing: bool) -> np.ndarray:
+    """Return four positive, correlated features, of which mass may be missing."""
     generator = np.random.default_rng(3)
     features = np.exp(generator.normal(size=(number, 4)) @ generator.normal(size=(4, 4)) * 0.3).astype(np.float32)
     if missing:
         features[generator.random(number) < 0.2, 3] = np.nan
+    return features
+
+
+def some_points(number: int) -> Jagged:
+    """Return clouds of no to twelve points in a box of 200 mm, with charges that are now and then zero."""
+    generator = np.random.default_rng(4)
+    offsets = np.concatenate([[0], np.cumsum(generator.integers(0, 13, number))])
+    values = generator.uniform(-100, 100, (int(offsets[-1]), 4)).astype(np.float32)
+    values[:, 3] = generator.exponential(50, len(values)) * (generator.random(len(values)) < 0.9)
+    return Jagged(values, offsets)
+
+
+def some_images(number: int) -> np.ndarray:
+    """Return images of two channels, most of whose pixels are empty."""
+    generator = np.random.default_rng(5)
+    shape = (number, 2, 16, 12)
+    return (generator.exponential(size=shape) * (generator.random(shape) < 0.2)).astype(np.float32)
+
+
+def some_events(number: int, *, missing: bool, on: str = "table") -> Events:
+    """Return events of a kind; in a table the mass may be missing."""
+    generator = np.random.default_rng(3)
+    (name,) = SCHEMAS[on].inputs
+    inputs = {"points": some_points, "image": some_images}
     return Events(
         event_id=hash64([np.arange(number)]),
-        inputs={"features": features},
+        inputs={name: inputs[on](number) if on in inputs else some_features(number, missing=missing)},
         weight=generator.exponential(size=number),
         label=np.zeros(number, np.int64),
         category=np.zeros(number, np.int64),
@@ -102,6 +194,8 @@ def plain(events: Events) -> Iterator[tuple[str, np.ndarray]]:
     """Yield every column of the events by name."""
     for name, values in events.inputs.items():
         yield name, values.values if isinstance(values, Jagged) else np.asarray(values)
+        if isinstance(values, Jagged):
+            yield f"points in {name}", np.diff(values.offsets)
     for name in ("event_id", "weight", "label", "target"):
         if getattr(events, name) is not None:
             yield name, getattr(events, name)

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from offered import COLUMNS, FILES, FOUND, OPTIONS, TABLE, assert_equal, build, cases, some_events
+from offered import FILES, FOUND, OPTIONS, SCHEMAS, assert_equal, build, cases, cases_on, plain, some_events, tried
 from safetensors.numpy import load, save
 
 from hepanom import contracts, plugins
@@ -21,12 +21,6 @@ from hepanom.events import Events, Jagged, Schema
 from hepanom.plugins import Kind, Plugin
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-SHAPES = {
-    "reconstruction": (len(COLUMNS),),
-    "latent_mean": ("latent",),
-    "latent_log_variance": ("latent",),
-    "log_likelihood": (),
-}
 
 # --- every plugin
 
@@ -41,12 +35,12 @@ def test_a_plugin_explains_itself_and_its_options(plugin: Plugin) -> None:
     assert {option["name"] for option in about["options"]} == {field.name for field in fields(options)}
     assert [option["name"] for option in about["options"] if not option["about"]] == []
     contract = getattr(contracts, plugin.kind.capitalize())
-    assert isinstance(build(plugin.kind, plugin.name, OPTIONS.get((plugin.kind, plugin.name), [{}])[0]), contract)
+    assert isinstance(build(plugin.kind, plugin.name, *tried(plugin.kind, plugin.name)[0]), contract)
 
 
 @pytest.mark.parametrize("plugin", FOUND.values(), ids=lambda plugin: f"{plugin.kind}-{plugin.name}")
 def test_a_misspelt_option_names_its_place_and_what_would_do(plugin: Plugin) -> None:
-    (chosen, *_) = OPTIONS.get((plugin.kind, plugin.name), [{}])
+    (chosen, _), *_ = tried(plugin.kind, plugin.name)
     names = [field.name for field in fields(plugin.load())]
     wrong = f"{names[0]}x" if names else "anything"
     remedy = rf"did you mean '{names[0]}'" if names else "there are none"
@@ -126,65 +120,87 @@ def test_parts_are_readable_alone_and_in_any_order(name: str, options: dict[str,
 # --- transforms
 
 
-def fit_in(transform: Transform, events: Events, chunks: int) -> State:
+def fit_in(transform: Transform, events: Events, schema: Schema, chunks: int) -> State:
     index = np.arange(len(events)) * chunks // len(events)
-    sketches = [transform.measure(events.mask(index == chunk), TABLE) for chunk in range(chunks)]
+    sketches = [transform.measure(events.mask(index == chunk), schema) for chunk in range(chunks)]
     return transform.finish(reduce(transform.merge, sketches))
 
 
-@pytest.mark.parametrize(("name", "options"), cases("transform"))
-def test_a_fit_does_not_depend_on_the_chunks(name: str, options: dict[str, Any]) -> None:
-    transform, events = build("transform", name, options), some_events(200, missing=True)
-    whole = fit_in(transform, events, 1)
+@pytest.mark.parametrize(("name", "options", "on"), cases_on("transform"))
+def test_a_fit_does_not_depend_on_the_chunks(name: str, options: dict[str, Any], on: str) -> None:
+    transform, events = build("transform", name, options, on), some_events(200, missing=True, on=on)
+    whole = fit_in(transform, events, SCHEMAS[on], 1)
     for chunks in (2, 7):
-        pieces = fit_in(transform, events, chunks)
+        pieces = fit_in(transform, events, SCHEMAS[on], chunks)
         assert pieces.keys() == whole.keys()
         for key, value in whole.items():
             np.testing.assert_allclose(pieces[key], value, rtol=1e-9, atol=1e-12, err_msg=key)
 
 
-@pytest.mark.parametrize(("name", "options"), cases("transform"))
-def test_a_transforms_schema_is_true_to_what_it_does(name: str, options: dict[str, Any]) -> None:
-    transform, events = build("transform", name, options), some_events(200, missing=True)
-    before = np.array(events.inputs["features"])
-    state = fit_in(transform, events, 1)
+@pytest.mark.parametrize(("name", "options", "on"), cases_on("transform"))
+def test_a_transforms_schema_is_true_to_what_it_does(name: str, options: dict[str, Any], on: str) -> None:
+    transform, given, before = build("transform", name, options, on), SCHEMAS[on], some_events(200, missing=True, on=on)
+    events = some_events(200, missing=True, on=on)
+    state = fit_in(transform, events, given, 1)
     stored = load(save(state)) if state else {}
-    after = transform.apply(events, TABLE, stored)
-    schema = transform.schema(TABLE, stored)
-    np.testing.assert_array_equal(events.inputs["features"], before, err_msg="apply changed its argument")
-    assert isinstance(transform.schema(TABLE, {}), Schema)
-    assert (schema.classes, schema.targets, schema.beside) == (TABLE.classes, TABLE.targets, TABLE.beside)
+    after = transform.apply(events, given, stored)
+    schema = transform.schema(given, stored)
+    assert_equal(events, before)  # apply did not change its argument
+    assert isinstance(transform.schema(given, {}), Schema)
+    assert (schema.classes, schema.targets, schema.beside) == (given.classes, given.targets, given.beside)
     assert after.inputs.keys() == schema.inputs.keys()
     for key, entry in schema.inputs.items():
-        assert plain_shape(after.inputs[key])[:1] == (len(entry.columns),) == (len(entry.units),)
-        assert np.asarray(after.inputs[key]).dtype == np.float32
+        assert isinstance(after.inputs[key], Jagged) == (entry.kind == "points")
+        assert plain_shape(after.inputs[key]) == (len(entry.columns), *entry.shape)
+        assert len(entry.columns) == len(entry.units)
+        assert dict(plain(after))[key].dtype == np.float32
     np.testing.assert_array_equal(after.event_id, events.event_id)
     np.testing.assert_array_equal(after.weight, events.weight)
     assert after.log_jacobian is None or np.isfinite(after.log_jacobian).all()
-    alone = transform.apply(events.mask(np.arange(200) == 17), TABLE, stored)
+    alone = transform.apply(events.mask(np.arange(200) == 17), given, stored)
     assert_equal(alone, after.mask(np.arange(200) == 17))
+
+
+@pytest.mark.parametrize(("name", "options", "on"), cases_on("transform"))
+def test_what_a_transform_undoes_is_what_went_in(name: str, options: dict[str, Any], on: str) -> None:
+    transform, given, events = build("transform", name, options, on), SCHEMAS[on], some_events(200, missing=True, on=on)
+    state = fit_in(transform, events, given, 1)
+    after = transform.apply(events, given, state)
+    before = transform.undo(after, given, state)
+    if before is None:
+        return
+    assert before.log_jacobian is None
+    assert before.inputs.keys() == given.inputs.keys()
+    for (key, went_in), (_, came_back) in zip(plain(events), plain(before), strict=True):
+        assert came_back.dtype == went_in.dtype, key
+        assert came_back.shape[1:] == went_in.shape[1:], key  # points that were cut do not come back
+    again = transform.apply(before, given, state)
+    for (key, once), (_, twice) in zip(plain(after), plain(again), strict=True):
+        np.testing.assert_allclose(twice, once, rtol=1e-4, atol=1e-4, err_msg=key)
 
 
 # --- models
 
 
-def network_of(name: str, options: dict[str, Any], device: str = "cpu") -> Network:
+def network_of(name: str, options: dict[str, Any], on: str, device: str = "cpu") -> Network:
     torch.manual_seed(1)
-    network: Network = build("model", name, options).build(TABLE).to(device)
-    network.prepare([batch(50, device)], 0)
+    network: Network = build("model", name, options, on).build(SCHEMAS[on]).to(device)
+    network.prepare([batch(50, on, device)], 0)
     return network
 
 
-def batch(events: int, device: str = "cpu") -> Batch:
-    features = torch.from_numpy(np.asarray(some_events(100, missing=False).inputs["features"]))[:events]
+def batch(events: int, on: str, device: str = "cpu") -> Batch:
+    inputs = some_events(100, missing=False, on=on).inputs
     weight = torch.linspace(0.5, 2, 100)[:events]
     label = torch.zeros(events, dtype=torch.int64)
-    return Batch({"features": features.to(device)}, weight.to(device), label.to(device))
+    tensors = {key: torch.from_numpy(np.asarray(values))[:events].to(device) for key, values in inputs.items()}
+    return Batch(tensors, weight.to(device), label.to(device))
 
 
 def rows(events: Batch, index: Sequence[int] | torch.Tensor) -> Batch:
     index = torch.as_tensor(index, device=events.weight.device)
-    return Batch({"features": events.inputs["features"][index]}, events.weight[index], events.label[index])
+    inputs = {key: values[index] for key, values in events.inputs.items()}
+    return Batch(inputs, events.weight[index], events.label[index])
 
 
 def outputs_of(network: Network, events: Batch) -> Outputs:
@@ -193,30 +209,34 @@ def outputs_of(network: Network, events: Batch) -> Outputs:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize(("name", "options"), cases("model"))
-def test_a_network_gives_what_its_model_says(name: str, options: dict[str, Any], device: str) -> None:
-    model, network = build("model", name, options), network_of(name, options, device)
-    whole = outputs_of(network, batch(100, device))
+@pytest.mark.parametrize(("name", "options", "on"), cases_on("model"))
+def test_a_network_gives_what_its_model_says(name: str, options: dict[str, Any], on: str, device: str) -> None:
+    model, network, events = build("model", name, options, on), network_of(name, options, on, device), batch(100, on)
+    shapes = {"reconstruction": next(iter(events.inputs.values())).shape[1:], "log_likelihood": ()}
+    whole = outputs_of(network, batch(100, on, device))
     assert set(whole) == model.gives
     for key, value in whole.items():
         assert len(value) == 100
         assert value.device.type == device
         assert value.isfinite().all()
-        if key in SHAPES:
-            wanted = tuple(whole["latent_mean"].shape[1] if axis == "latent" else axis for axis in SHAPES[key])
-            assert value.shape[1:] == wanted
-    again = outputs_of(network, batch(100, device))
+        if key in ("latent_mean", "latent_log_variance"):
+            assert value.shape == (100, whole["latent_mean"].shape[1])
+        elif key in shapes:
+            assert value.shape[1:] == shapes[key]
+    again = outputs_of(network, batch(100, on, device))
     assert all(torch.equal(again[key], value) for key, value in whole.items()), "evaluation draws noise"
     for piece in ([42], range(7), range(93, 100)):
-        part = outputs_of(network, rows(batch(100, device), list(piece)))
+        part = outputs_of(network, rows(batch(100, on, device), list(piece)))
         for key, value in whole.items():
             torch.testing.assert_close(part[key], value[list(piece)], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize(("name", "options"), cases("model"))
-def test_a_loss_is_per_event_and_moves_every_parameter(name: str, options: dict[str, Any], device: str) -> None:
-    network, events = network_of(name, options, device).train(), batch(33, device)
+@pytest.mark.parametrize(("name", "options", "on"), cases_on("model"))
+def test_a_loss_is_per_event_and_moves_every_parameter(
+    name: str, options: dict[str, Any], on: str, device: str
+) -> None:
+    network, events = network_of(name, options, on, device).train(), batch(33, on, device)
     assert network.validate(events).shape == (33,)
     moved: set[int] = set()
     for player, who in network.players().items():
@@ -234,13 +254,15 @@ def test_a_loss_is_per_event_and_moves_every_parameter(name: str, options: dict[
     assert network.validate(rows(events, [3])).shape == (1,)
 
 
-@pytest.mark.parametrize(("name", "options"), cases("model"))
-def test_weight_two_is_the_event_twice(name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "options", "on"), cases_on("model"))
+def test_weight_two_is_the_event_twice(
+    name: str, options: dict[str, Any], on: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch, "randn_like", torch.zeros_like)  # events that are one event twice draw the same noise
     quiet = {key: value for key, value in options.items() if key not in ("dropout", "batch_norm")}
-    network = network_of(name, quiet).train()
+    network = network_of(name, quiet, on).train()
     count = torch.tensor([1, 2, 3] * 10)
-    once = replace(batch(30), weight=count.float())
+    once = replace(batch(30, on), weight=count.float())
     twice = replace(rows(once, torch.arange(30).repeat_interleave(count)), weight=torch.ones(60))
     for player, who in network.players().items():
         gradients = []
@@ -254,18 +276,18 @@ def test_weight_two_is_the_event_twice(name: str, options: dict[str, Any], monke
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize(("name", "options"), cases("model"))
+@pytest.mark.parametrize(("name", "options", "on"), cases_on("model"))
 def test_a_networks_state_is_arrays_that_bring_it_back_bit_for_bit(
-    name: str, options: dict[str, Any], device: str
+    name: str, options: dict[str, Any], on: str, device: str
 ) -> None:
-    network = network_of(name, options, device).train()
+    network = network_of(name, options, on, device).train()
     for player in network.players():
-        network.loss(player, batch(50, device), 0.5)  # running means, if there are any, move
+        network.loss(player, batch(50, on, device), 0.5)  # running means, if there are any, move
     stored = save({key: value.detach().cpu().numpy() for key, value in network.state_dict().items()})
     torch.manual_seed(2)
-    again = build("model", name, options).build(TABLE).to(device)
+    again = build("model", name, options, on).build(SCHEMAS[on]).to(device)
     again.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in load(stored).items()})
-    left, right = outputs_of(network, batch(40, device)), outputs_of(again, batch(40, device))
+    left, right = outputs_of(network, batch(40, on, device)), outputs_of(again, batch(40, on, device))
     assert all(torch.equal(right[key], value) for key, value in left.items())
 
 
@@ -284,9 +306,11 @@ class Witness(dict[str, torch.Tensor]):
         return super().__getitem__(key)
 
 
-def givers(needs: frozenset[str]) -> list[str]:
-    """Return the models whose outputs a scorer can read."""
-    return [name for kind, name in FOUND if kind == "model" and needs <= FOUND[kind, name].load().gives]
+def givers(needs: frozenset[str]) -> list[tuple[str, dict[str, Any], str]]:
+    """Return the models whose outputs a scorer can read, each with options for every kind of events that it takes."""
+    models = [name for kind, name in FOUND if kind == "model" and needs <= FOUND[kind, name].load().gives]
+    firsts = [(name, {on: options for options, on in reversed(tried("model", name))}) for name in models]
+    return [(name, options, on) for name, first in firsts for on, options in first.items()]
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -296,7 +320,7 @@ def test_a_score_is_one_repeatable_number_per_event(name: str, options: dict[str
     models = givers(scorer.needs)
     assert models, f"no model gives {', '.join(sorted(scorer.needs))}"
     for model in models:
-        network, events, read = network_of(model, {}, device).eval(), batch(60, device), set[str]()
+        network, events, read = network_of(*model, device).eval(), batch(60, model[2], device), set[str]()
         with torch.inference_mode():
             only = {key: value for key, value in network(events).items() if key in scorer.needs}
             state = scorer.fit([(events, Witness(only, read))])

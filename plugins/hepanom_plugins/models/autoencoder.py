@@ -1,4 +1,4 @@
-"""The autoencoder: a table squeezed through a narrow code and back."""
+"""The autoencoder: a table or an image squeezed through a narrow code and back."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from hepanom_plugins.models.layers import Dense
 
 @dataclass(frozen=True)
 class Autoencoder(Dense, Model):
-    """Autoencoder for a table of features, trained to give back its input.
+    """Autoencoder for a table of features or an image, trained to give back its input.
 
     With encoder f and decoder g, whose hidden layers mirror each other, and linear code and output layers:
 
         z = f(x),   x' = g(z),   loss(x) = 1/n sum_i (x_i - x'_i)^2   over the n features.
+
+    An image enters as its n = channel x row x column pixels side by side, and is given back as an image.
 
     References:
         G. Hinton, R. Salakhutdinov, Reducing the dimensionality of data with neural networks, Science 313 (2006) 504,
@@ -30,17 +32,17 @@ class Autoencoder(Dense, Model):
     gives: ClassVar[frozenset[str]] = frozenset({"reconstruction", "latent_mean"})
 
     def build(self, schema: Schema) -> Network:
-        """Return the network for the schema's only table."""
-        name, table = schema.table()
-        return AutoencoderNetwork(self, name, len(table.columns))
+        """Return the network for the schema's only table or image."""
+        name, entry = schema.only()
+        return AutoencoderNetwork(self, name, entry.width)
 
 
 class AutoencoderNetwork(Network):
     """Encoder and decoder of the Autoencoder."""
 
-    def __init__(self, options: Autoencoder, table: str, features: int) -> None:
+    def __init__(self, options: Autoencoder, name: str, features: int) -> None:
         super().__init__()
-        self.options, self.table = options, table
+        self.options, self.input = options, name
         widths = (features, *options.hidden)
         self.encoder = options.stack(widths).append(options.linear(widths[-1], options.latent))
         mirrored = (options.latent, *options.hidden[::-1])
@@ -48,12 +50,13 @@ class AutoencoderNetwork(Network):
 
     def forward(self, batch: Batch, noise: Float[Tensor, " latent"] | None = None) -> Outputs:
         """Return code and reconstruction; there is no noise here."""
-        latent = self.encoder(batch.inputs[self.table])
-        return {"latent_mean": latent, "reconstruction": self.decoder(latent)}
+        inputs = batch.inputs[self.input]
+        latent = self.encoder(inputs.flatten(1))
+        return {"latent_mean": latent, "reconstruction": self.decoder(latent).view_as(inputs)}
 
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:
         """Return the mean squared error of each event, without penalties."""
-        inputs = batch.inputs[self.table]
+        inputs = batch.inputs[self.input].flatten(1)
         return functional.mse_loss(self.decoder(self.encoder(inputs)), inputs, reduction="none").mean(1)
 
     def loss(self, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, " event"]]:

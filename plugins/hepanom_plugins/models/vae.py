@@ -1,4 +1,4 @@
-"""The variational autoencoder of Kingma and Welling for tables, with a Gaussian decoder."""
+"""The variational autoencoder of Kingma and Welling for tables and images, with a Gaussian decoder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOG_VARIANCE = 10.0
 
 @dataclass(frozen=True)
 class VAE(Dense, Model):
-    """Variational autoencoder for a table of features.
+    """Variational autoencoder for a table of features or an image, whose pixels are the features.
 
     The encoder gives a diagonal Gaussian q(z|x) = N(m, s^2), the decoder a diagonal Gaussian p(x|z) = N(m', s'^2); the
     prior is p(z) = N(0, 1). With z = m + s e, e ~ N(0, 1), the loss is
@@ -54,17 +54,17 @@ class VAE(Dense, Model):
     free_bits: Annotated[float, Field(ge=0, description="nats per latent dimension that cost nothing")] = 0.0
 
     def build(self, schema: Schema) -> Network:
-        """Return the network for the schema's only table."""
-        name, table = schema.table()
-        return VAENetwork(self, name, len(table.columns))
+        """Return the network for the schema's only table or image."""
+        name, entry = schema.only()
+        return VAENetwork(self, name, entry.width)
 
 
 class VAENetwork(Network):
     """Encoder and decoder of the VAE; mean and log variance are the halves of one linear layer."""
 
-    def __init__(self, options: VAE, table: str, features: int) -> None:
+    def __init__(self, options: VAE, name: str, features: int) -> None:
         super().__init__()
-        self.options, self.table = options, table
+        self.options, self.input = options, name
         widths = (features, *options.hidden)
         self.encoder = options.stack(widths).append(options.linear(widths[-1], 2 * options.latent))
         mirrored = (options.latent, *options.hidden[::-1])
@@ -88,14 +88,15 @@ class VAENetwork(Network):
 
     def forward(self, batch: Batch, noise: Float[Tensor, " latent"] | None = None) -> Outputs:
         """Return the outputs at the latent mean, or ``noise`` standard deviations from it."""
-        x = batch.inputs[self.table]
+        inputs = batch.inputs[self.input]
+        x = inputs.flatten(1)
         mean, log_variance = self.encode(x)
         z = mean if noise is None else mean + (log_variance / 2).exp() * noise
         reconstruction, spread = self.decode(z)
         return {
             "latent_mean": mean,
             "latent_log_variance": log_variance,
-            "reconstruction": reconstruction,
+            "reconstruction": reconstruction.view_as(inputs),
             "log_likelihood": -negative_log_likelihood(x, reconstruction, spread),
         }
 
@@ -112,7 +113,7 @@ class VAENetwork(Network):
         return terms["negative_log_likelihood"] + terms["kl"]
 
     def _terms(self, batch: Batch, beta: float, free_bits: float) -> dict[str, Float[Tensor, " event"]]:
-        x = batch.inputs[self.table]
+        x = batch.inputs[self.input].flatten(1)
         mean, log_variance = self.encode(x)
         z = torch.addcmul(mean, (log_variance / 2).exp(), torch.randn_like(mean))
         divergence = kl(mean, log_variance)

@@ -107,12 +107,20 @@ def chunks(
     tree: Any, file: str, known: Mapping[str, Kind], branches: Sequence[str], entries: range
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (first entry, arrays by branch) in the range's steps: numpy for one number per event, else awkward."""
-    plain = isinstance(tree, uproot.TTree) and all(known[name] == "number" for name in branches)
+    library = "np" if isinstance(tree, uproot.TTree) and all(known[name] == "number" for name in branches) else "ak"
+    steps = tree.iterate(
+        list(branches), step_size=entries.step, entry_start=entries.start, entry_stop=entries.stop, library=library
+    )  # unlike ``arrays`` it does not decompress a basket twice that two steps share
     for first in entries:
-        last = min(first + entries.step, entries.stop)
         with blamed(file):
-            found = tree.arrays(list(branches), entry_start=first, entry_stop=last, library="np" if plain else "ak")
-        yield first, {name: ak.to_numpy(found[name]) if known[name] == "number" else found[name] for name in branches}
+            found = next(steps)
+        yield (
+            first,
+            {
+                name: found[name] if library == "np" or known[name] != "number" else ak.to_numpy(found[name])
+                for name in branches
+            },
+        )
 
 
 def stem(file: str) -> str:

@@ -14,11 +14,12 @@ from hepanom.contracts import Batch, Network, Outputs, Scorer, State
 
 @dataclass(frozen=True)
 class Reconstruction(Scorer):
-    """Mean squared reconstruction error, with each feature's part as the explanation.
+    """Mean squared reconstruction error, with each feature's part of it as the explanation.
 
         score(x) = 1/n sum_i (x_i - x'_i)^2,   part of feature i: (x_i - x'_i)^2 / n
 
-    over the n features, in the units after the transforms. For a VAE x' is the decoder's mean at the mean code. The
+    over the n features, in the units after the transforms. Of an image the features are its pixels, and there is no
+    explanation: they are too many to list. For a VAE x' is the decoder's mean at the mean code. The
     thesis's norm ||x - x'|| orders events in the same way.
 
     References:
@@ -29,12 +30,19 @@ class Reconstruction(Scorer):
 
     def score(self, batch: Batch, outputs: Outputs, state: State, network: Network) -> Float[Tensor, " event"]:
         """Return the mean squared error of each event."""
-        return self.explain(batch, outputs, state, network).sum(1)
+        return _parts(batch, outputs["reconstruction"]).sum(1)
 
-    def explain(self, batch: Batch, outputs: Outputs, state: State, network: Network) -> Float[Tensor, "event feature"]:
-        """Return each feature's part of the score."""
-        inputs = _like(batch.inputs, outputs["reconstruction"])
-        return (inputs - outputs["reconstruction"]).flatten(1).square() / inputs[0].numel()
+    def explain(
+        self, batch: Batch, outputs: Outputs, state: State, network: Network
+    ) -> Float[Tensor, "event feature"] | None:
+        """Return each feature's part of the score, None for images."""
+        reconstruction = outputs["reconstruction"]
+        return _parts(batch, reconstruction) if reconstruction.ndim == 2 else None
+
+
+def _parts(batch: Batch, reconstruction: Float[Tensor, "event ..."]) -> Float[Tensor, "event feature"]:
+    errors = (_like(batch.inputs, reconstruction) - reconstruction).flatten(1)
+    return errors.square() / errors.shape[1]
 
 
 def _like(inputs: Mapping[str, Tensor], reconstruction: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from hepanom.contracts import State, Transform
 from hepanom.errors import InputError
 from hepanom.events import Events, Schema
 from hepanom_plugins.transforms.columns import Patterns, matched
+from hepanom_plugins.transforms.table import features_of, undone
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Log(Transform):
     """Replace chosen columns by their natural logarithm: y = log(x + offset), with the offset in the column's unit.
 
     Missing values stay missing. A unit becomes ``log(unit)``. ``log_jacobian`` grows by sum log |dy/dx| =
-    -sum log(x + offset) over the values that are there, so that log p(x) = log p(y) + log_jacobian.
+    -sum log(x + offset) over the values that are there, so that log p(x) = log p(y) + log_jacobian. Undone by
+    x = exp(y) - offset.
 
     Raises InputError for a pattern that matches no column, and for x + offset <= 0.
     """
@@ -54,3 +56,10 @@ class Log(Transform):
             features[:, index] = logarithm
             log_jacobian = log_jacobian - np.where(np.isnan(logarithm), 0.0, logarithm)
         return replace(events, inputs={**events.inputs, name: features}, log_jacobian=log_jacobian)
+
+    def undo(self, events: Events, schema: Schema, state: State) -> Events:
+        """Return the events with x = exp(y) - offset in the chosen columns."""
+        features, chosen = features_of(events, schema).copy(), matched(self.columns, schema)
+        with np.errstate(over="ignore"):
+            features[:, chosen] = np.exp(features[:, chosen].astype(np.float64)) - self.offset
+        return undone(events, schema, features)

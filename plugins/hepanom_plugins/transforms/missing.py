@@ -12,6 +12,7 @@ from hepanom.contracts import Sketch, State, Transform
 from hepanom.errors import InputError
 from hepanom.events import Events, Schema
 from hepanom_plugins.transforms import moments, quantiles
+from hepanom_plugins.transforms.table import features_of, undone
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class Missing(Transform):
 
     Infinite values are not filled, and their column stays: they are mistakes, which the core reports with their column.
     ``log_jacobian`` does not change. Columns may leave in one category and stay in another: transforms that name
-    columns belong before this one. Raises InputError where no column would be left, and for an indicator whose name is
-    taken.
+    columns belong before this one. Undone, a filled value keeps its fill, unless an indicator says that it was missing,
+    and a column that left has the value that it had in training. Raises InputError where no column would be left, and
+    for an indicator whose name is taken.
     """
 
     fill: Annotated[
@@ -56,7 +58,10 @@ class Missing(Transform):
         return sketch | quantiles.merge(a, b) if self.fill == "median" else sketch
 
     def finish(self, sketch: Sketch) -> State:
-        """Return ``fill`` (feature,), and which columns are in ``keep`` and which get an ``indicator``, both bool."""
+        """Return ``fill`` (feature,), and which columns are in ``keep`` and which get an ``indicator``, both bool.
+
+        Of a column that leaves, ``fill`` is the value that it has, NaN where it is missing everywhere.
+        """
         low, high, missing = sketch["low"], sketch["high"], sketch["missing"]
         nowhere, sometimes = missing == sketch["events"], (missing > 0) & (missing < sketch["events"])
         fill = np.where(low <= high, self._fill(sketch), 0.0)
@@ -69,6 +74,7 @@ class Missing(Transform):
                 "missing: every column is missing or constant in the training background, no feature is left; check "
                 "the reader's columns, and train.per: a category needs events that differ"
             )
+        fill = np.where(nowhere, np.nan, np.where(constant, low, fill))
         return {"fill": fill, "keep": keep, "indicator": indicator}
 
     def _fill(self, sketch: Sketch) -> np.ndarray:
@@ -107,3 +113,12 @@ class Missing(Transform):
             [filled[:, state["keep"]], missing[:, state["indicator"]].astype(features.dtype)], axis=1
         )
         return replace(events, inputs={**events.inputs, name: table})
+
+    def undo(self, events: Events, schema: Schema, state: State) -> Events:
+        """Return the events with all columns, missing where an indicator says so."""
+        table, stays = features_of(events, schema), np.flatnonzero(state["keep"])
+        features = np.broadcast_to(state["fill"].astype(table.dtype), (len(events), len(state["fill"]))).copy()
+        features[:, stays] = table[:, : len(stays)]
+        for index, flag in zip(np.flatnonzero(state["indicator"]), table[:, len(stays) :].T, strict=True):
+            features[flag > 0.5, index] = np.nan
+        return undone(events, schema, features)

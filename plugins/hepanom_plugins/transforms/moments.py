@@ -15,18 +15,24 @@ def counted(
 ) -> tuple[Float[np.ndarray, "row feature"], Float[np.ndarray, " row"], Shaped[np.ndarray, " row"]]:
     """Return features, float64 weights and ids of the events that have weight; one of weight zero counts for nothing.
 
-    Raises InputError for a weight that is negative or not finite, with which there is no mean.
+    Raises InputError for a weight that is negative or not finite.
     """
     name, _ = schema.table()
-    features, weight, ids = np.asarray(events.inputs[name]), events.weight.astype(np.float64), events.event_id
+    features, weight, ids = np.asarray(events.inputs[name]), weights(events), events.event_id
+    some = weight > 0
+    return (features, weight, ids) if some.all() else (features[some], weight[some], ids[some])
+
+
+def weights(events: Events) -> Float[np.ndarray, " row"]:
+    """Return the float64 weights. Raises InputError for one that is negative or not finite: then there is no mean."""
+    weight = events.weight.astype(np.float64)
     bad = ~((weight >= 0) & np.isfinite(weight))
     if bad.any():
         raise InputError(
             f"{bad.sum()} of {len(events)} training events have a weight that is negative or not a number, the first "
             f"{weight[bad][0]:g}; no mean can be measured with it: set train.weighted to absolute or false"
         )
-    some = weight > 0
-    return (features, weight, ids) if some.all() else (features[some], weight[some], ids[some])
+    return weight
 
 
 def measure(features: Float[np.ndarray, "row feature"], weight: Float[np.ndarray, " row"]) -> Sketch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Float, Shaped
 
@@ -46,13 +48,38 @@ def median(sketch: Sketch) -> Float[np.ndarray, " feature"]:
     It is the middle of the lowest and the highest value that leave at most half of the weight on either side, which for
     equal weights is the median of the textbooks.
     """
-    rows, weight, priority = sketch["rows"], sketch["weight"], sketch["priority"]
-    if len(rows) > KEPT:
-        threshold = priority.argmin()
-        rows, weight = (
-            np.delete(column, threshold, axis=0) for column in (rows, np.maximum(weight, priority[threshold]))
-        )
+    rows, weight = _sample(sketch)
     return np.array([_median(column, weight) for column in rows.T], np.float64)
+
+
+def distributions(
+    sketch: Sketch,
+) -> Iterator[tuple[Float[np.ndarray, " value"], Float[np.ndarray, " value"]]]:
+    """Yield, for each column, its distinct finite values v_1 < ... < v_m and the mid-distribution function at them.
+
+    With w_j the weight at v_j, F(v_j) = (w_1 + ... + w_j - w_j / 2) / (w_1 + ... + w_m): equal values share the middle
+    of their ranks. Both are float64, and empty for a column without finite values.
+
+    References:
+        E. Parzen, Quantile probability and statistical data modeling, Statist. Sci. 19 (2004) 652,
+        doi:10.1214/088342304000000387.
+    """
+    rows, weight = _sample(sketch)
+    for column in rows.T:
+        finite = np.isfinite(column)
+        values, place = np.unique(column[finite].astype(np.float64), return_inverse=True)
+        at = np.bincount(place, weight[finite], len(values))
+        below = np.cumsum(at)
+        yield values, (below - at / 2) / below[-1:]
+
+
+def _sample(sketch: Sketch) -> tuple[Float[np.ndarray, "row feature"], Float[np.ndarray, " row"]]:
+    """Return the events of the sample, and the weight that each of them stands for."""
+    rows, weight, priority = sketch["rows"], sketch["weight"], sketch["priority"]
+    if len(rows) <= KEPT:
+        return rows, weight
+    threshold = priority.argmin()
+    return np.delete(rows, threshold, axis=0), np.delete(np.maximum(weight, priority[threshold]), threshold)
 
 
 def _median(values: Float[np.ndarray, " row"], weight: Float[np.ndarray, " row"]) -> float:

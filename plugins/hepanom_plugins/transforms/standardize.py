@@ -9,6 +9,7 @@ import numpy as np
 from hepanom.contracts import Sketch, State, Transform
 from hepanom.events import Events, Schema
 from hepanom_plugins.transforms import moments
+from hepanom_plugins.transforms.table import features_of, undone
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Standardize(Transform):
 
     A column that is constant there gets std 1. Missing and infinite values are left out of the sums and stay what they
     are. The units become those of pure numbers. ``log_jacobian`` grows by sum_i log |dy_i/dx_i| = -sum_i log std_i, so
-    that the density of the events as they were read is log p(x) = log p(y) + log_jacobian.
+    that the density of the events as they were read is log p(x) = log p(y) + log_jacobian. Undone by x = mean + std y.
     """
 
     def measure(self, events: Events, schema: Schema) -> Sketch:
@@ -52,3 +53,9 @@ class Standardize(Transform):
         before = 0.0 if events.log_jacobian is None else events.log_jacobian
         log_jacobian = np.full(len(events), -np.log(state["std"]).sum()) + before
         return replace(events, inputs={**events.inputs, name: scaled}, log_jacobian=log_jacobian)
+
+    def undo(self, events: Events, schema: Schema, state: State) -> Events:
+        """Return the events with x = mean + std y."""
+        features = features_of(events, schema)
+        with np.errstate(over="ignore"):
+            return undone(events, schema, (state["mean"] + state["std"] * features).astype(features.dtype))

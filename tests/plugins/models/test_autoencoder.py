@@ -78,6 +78,20 @@ def test_encoder_and_decoder_mirror_each_other() -> None:
     assert shapes == [(5, 6), (4, 5), (3, 4), (4, 3), (5, 4), (6, 5)]
 
 
+def test_an_image_is_its_pixels_side_by_side() -> None:
+    schema = Schema({"image": Input("image", ("a", "b"), ("", ""), (3, 1))})
+    torch.manual_seed(3)
+    of_image = Autoencoder(hidden=(5,), latent=2).build(schema).eval()
+    of_table = Autoencoder(hidden=(5,), latent=2).build(SCHEMA).eval()
+    of_table.load_state_dict(of_image.state_dict())
+    pixels = correlated(20)
+    table = batch(pixels)
+    image = Batch({"image": pixels.reshape(20, 2, 3, 1)}, table.weight, table.label)
+    assert of_image(image)["reconstruction"].shape == (20, 2, 3, 1)
+    torch.testing.assert_close(of_image(image)["reconstruction"].flatten(1), of_table(table)["reconstruction"])
+    torch.testing.assert_close(of_image.loss("network", image, 0.5), of_table.loss("network", table, 0.5))
+
+
 def test_events_without_a_single_table_are_a_message() -> None:
     with pytest.raises(InputError, match="one table"):
         Autoencoder().build(Schema({"cloud": Input("points", ("x",), ("mm",))}))

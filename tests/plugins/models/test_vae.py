@@ -126,6 +126,17 @@ def test_outputs_are_at_the_mean_or_the_asked_number_of_standard_deviations_from
         torch.testing.assert_close(outputs["log_likelihood"], expected)
 
 
+def test_an_image_is_its_pixels_side_by_side() -> None:
+    events = batch()
+    image = Batch({"image": events.inputs["features"].reshape(40, 1, 1, 3)}, events.weight, events.label)
+    torch.manual_seed(4)
+    of_image = VAE(hidden=(5,)).build(Schema({"image": Input("image", ("charge",), ("",), (1, 3))})).eval()
+    outputs, expected = of_image(image), build().eval()(events)
+    assert outputs["reconstruction"].shape == (40, 1, 1, 3)
+    assert all(torch.equal(value.reshape(expected[name].shape), expected[name]) for name, value in outputs.items())
+    torch.testing.assert_close(seeded(of_image, image), seeded(build().eval(), events))
+
+
 def test_log_variances_far_out_are_held_so_that_losses_stay_finite() -> None:
     network, events = build().eval(), batch()
     for name, parameter in network.named_parameters():

@@ -57,6 +57,23 @@ def test_reconstruction_is_the_mean_squared_error_and_its_parts_sum_to_it(model:
     assert parts.sum(1).numpy() == pytest.approx(score.numpy(), rel=1e-6)
 
 
+@pytest.mark.parametrize("model", [VAE(hidden=(6,)), Autoencoder(hidden=(6,))])
+def test_an_image_is_scored_over_all_pixels_and_not_explained(model: VAE | Autoencoder) -> None:
+    torch.manual_seed(6)
+    network = model.build(Schema({"image": Input("image", ("charge",), ("",), (2, 2))})).eval()
+    plain = batch()
+    events = Batch({"image": plain.inputs["features"].reshape(50, 1, 2, 2)}, plain.weight, plain.label)
+    found = outputs(network, events)
+    squares = np.square(events.inputs["image"].numpy() - found["reconstruction"].numpy())
+    score = scored(Reconstruction(), network, events)
+    assert score.numpy() == pytest.approx(squares.mean((1, 2, 3)), rel=1e-5)
+    assert Reconstruction().explain(events, found, {}, network) is None
+    if isinstance(model, VAE):
+        torch.testing.assert_close(
+            scored(Elbo(samples=2), network, events), scored(Elbo(samples=2), build(model), plain)
+        )
+
+
 def test_kl_is_that_of_torch_distributions(vae: Network) -> None:
     found = outputs(vae, batch())
     q = Normal(found["latent_mean"], (found["latent_log_variance"] / 2).exp())

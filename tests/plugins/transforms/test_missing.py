@@ -142,3 +142,15 @@ def test_fill_of_a_recipe_is_a_rule_or_a_finite_number():
     for wrong in ('"maximum"', "true", "NaN", '"1"', "null"):
         with pytest.raises(ValidationError):
             read(f'{{"fill": {wrong}}}', strict=True)
+
+
+def test_undone_a_column_that_left_is_back_and_what_an_indicator_calls_missing_is_missing(make, fit):
+    columns = {"constant": [7] * 4, "never": [NAN] * 4, "holes": [1, NAN, 3, 4], "pierced": [0.5, NAN, 0.5, 0.5]}
+    events, schema = make(columns)
+    for transform in Missing(indicator=True), Missing(-1.0, indicator=True):
+        state = fit(transform, events, schema)
+        back = transform.undo(transform.apply(events, schema, state), schema, state).inputs["features"]
+        assert np.array_equal(back, events.inputs["features"], equal_nan=True)
+    state = fit(Missing(-1.0), events, schema)
+    back = Missing(-1.0).undo(Missing(-1.0).apply(events, schema, state), schema, state).inputs["features"]
+    assert np.array_equal(back[1], [7, NAN, -1, -1], equal_nan=True)

@@ -66,3 +66,23 @@ def test_rank_of_a_sampled_median_is_within_the_stated_error(monkeypatch, sigma,
     assert np.abs(errors).max() < 4 * stated
     assert np.sqrt(np.mean(np.square(errors))) < 1.3 * stated  # 30 draws give the spread to 13 %
     assert np.abs(errors).max() > 0
+
+
+@given(rows=SOME)
+def test_distribution_of_weighted_values_is_that_of_repeated_values(rows):
+    values, weight = zip(*rows, strict=True)
+    sketch = quantiles.measure(_table(values), np.array(weight, float), hash64([np.arange(len(rows))]))
+    ((found, shares),) = quantiles.distributions(sketch)
+    repeated = np.repeat(values, weight)
+    assert found.tolist() == np.unique(repeated).tolist()
+    expected = [np.mean(repeated < value) + np.mean(repeated == value) / 2 for value in found]
+    assert shares == pytest.approx(expected)
+
+
+def test_column_without_values_has_an_empty_distribution():
+    rows = np.array([[np.nan, 1], [np.inf, 3]], np.float32)
+    (nothing, _), (values, shares) = quantiles.distributions(
+        quantiles.measure(rows, np.ones(2), hash64([np.arange(2)]))
+    )
+    assert len(nothing) == 0
+    assert (values.tolist(), shares.tolist()) == ([1, 3], [0.25, 0.75])
