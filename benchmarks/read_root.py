@@ -1,7 +1,7 @@
 """Events from ROOT beside plain uproot into a preallocated matrix, interleaved, one thread.
 
-Flat: 30 float32 branches of 1,000,000 standard normal events, as a TTree with zlib 1, zstd 3 and uncompressed, and as an
-RNTuple; the peer is ``uproot.iterate`` with the best of four step sizes, its columns copied into a float32 matrix.
+Flat: 30 float32 branches of a million standard normal events, as a TTree with zlib 1, zstd 3 and uncompressed, and as
+an RNTuple; the peer is ``uproot.iterate`` with the best of four step sizes, copied into one float32 matrix.
 Jagged: four float32 branches of 0 to 9 objects as points; the peer is one ``arrays`` call with one numpy copy per
 column. Medians over rounds, and the ratio of the peer's time to ours.
 

@@ -114,7 +114,7 @@ def _plugin(name: list[str]) -> Iterator[str]:
 
 def _slow(parts: tuple[str, ...], entry: Import) -> Iterator[str]:
     top = entry.name.split(".")[0]
-    owns = parts[0] == "hepanom" and WAITS.get(top) == parts[-1]
+    owns = parts[0] == "hepanom" and parts[-1] in (WAITS.get(top), ONLY_IN.get(top))
     if top in ONLY_IN and not owns:
         yield f"only {ONLY_IN[top]}.py imports it"
     if entry.when == "module" and top in WAITS and not owns:
