@@ -157,6 +157,24 @@ def check(recipe: str, overrides: tuple[str, ...], folder: str | None, quiet: bo
     return show.checked(plugins.build(_document(recipe, overrides, folder))), show.checked_text
 
 
+@hepanom.command(short_help="Look at the events before there is a recipe.")
+@click.argument("files", nargs=-1)
+@click.option("--use", metavar="NAME", help="The reader; without it the files decide.")
+@click.option("--set", "overrides", multiple=True, metavar="data.OPTION=VALUE", help="Set an option of the reader.")
+@click.option("--events", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw histograms by class: NAME.png, .pdf or .svg.")
+@click.option("--recipe", type=click.Path(path_type=Path), help="Write a first recipe, where there is no such file.")
+@click.option("--plugins", "folder", type=click.Path(), help="Folder with plugin files to load.")
+@common
+def inspect(files: tuple[str, ...], quiet: bool, **options: Any) -> Any:
+    """Show what a reader sees in FILES: events, classes, weights, and each column with its range and histogram."""
+    from hepanom.inspect import inspect as look_at
+    from hepanom.progress import progress
+
+    with progress(quiet) as watcher:
+        return look_at(files, watcher=watcher, **options)
+
+
 @hepanom.command(short_help="Score files with a trained detector.")
 @click.argument("detector")
 @click.argument("files", nargs=-1, required=True)

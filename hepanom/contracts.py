@@ -41,8 +41,19 @@ class Reader(Protocol):
     """Turns files (or a simulation) into events.
 
     A reader of files has the option ``on_bad_file``, ``stop`` or ``skip``: with ``skip`` the core leaves out, and
-    reports, a part that has a ``problem`` or raises BrokenFileError.
+    reports, a part that has a ``problem`` or raises BrokenFileError. Where nobody says which reader a file is for, all
+    are asked by ``reads``; one that names others in ``before`` goes before them.
     """
+
+    before: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def reads(cls, file: str) -> bool:  # noqa: ARG003
+        """Say whether these are files of this reader's kind, by their name or, where that says too little, their head.
+
+        Never raises: a file that cannot be opened is told by its name.
+        """
+        return False
 
     def schema(self) -> Schema:
         """Describe the events from headers and first rows. Raises InputError for a missing file or column."""

@@ -66,8 +66,8 @@ def histogram(result: Result, scorer: str, label: str) -> matplotlib.figure.Figu
     for drawn in lines:
         drawn.set_ydata([0, 1 - share])
     _draw_ratio(ratio, train, reference)
-    if _is_logarithmic(edges):
-        _scale_decades(ratio, edges)
+    if is_logarithmic(edges):
+        scale_decades(ratio, edges)
     ax.set(xlabel=None, ylabel=_count_label(result), xlim=(edges[0], edges[-1]))
     for panel in (ax, ratio):
         panel.yaxis.set_label_coords(-0.11, 1)
@@ -147,7 +147,7 @@ def _draw_ratio(ax: matplotlib.axes.Axes, train: hist.Hist[Any], test: hist.Hist
     ax.yaxis.label.set_fontsize("small")
 
 
-def _scale_decades(ax: matplotlib.axes.Axes, edges: Float[np.ndarray, " edge"]) -> None:
+def scale_decades(ax: matplotlib.axes.Axes, edges: Float[np.ndarray, " edge"]) -> None:
     """Make the horizontal axis logarithmic, with more labels than powers of ten where there are few of those."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -158,5 +158,6 @@ def _scale_decades(ax: matplotlib.axes.Axes, edges: Float[np.ndarray, " edge"]) 
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _is_logarithmic(edges: Float[np.ndarray, " edge"]) -> bool:
+def is_logarithmic(edges: Float[np.ndarray, " edge"]) -> bool:
+    """Return whether the bins are those of a logarithmic axis."""
     return bool(edges[0] > 0 and not np.isclose(edges[1] - edges[0], edges[-1] - edges[-2]))

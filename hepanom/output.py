@@ -17,7 +17,7 @@ from hepanom import friends
 from hepanom.contracts import Part, Reader
 from hepanom.detector import Detector, decision, flags, score
 from hepanom.errors import InputError, did_you_mean
-from hepanom.events import Events
+from hepanom.events import Events, Schema
 from hepanom.files import written
 from hepanom.result import Skipped
 from hepanom.stream import read_parts, with_category
@@ -45,7 +45,7 @@ def score_files(
     """
     reader = detector.parts.reader.on(files)
     before, now = detector.parts.schema, reader.schema()
-    if dict(now.inputs) != dict(before.inputs):
+    if not _fit(before, now):
         raise InputError(
             f"{', '.join(files)}: the inputs differ from those of the training; {_difference(before, now)}"
         )
@@ -103,6 +103,17 @@ def table_file(out: Path) -> Iterator[Callable[[Part | None, pa.Table], None]]:
             writers[0].write_table(table)
 
         yield write
+
+
+def _fit(before: Schema, now: Schema) -> bool:
+    """Say whether the inputs are the same; a unit that one of them does not state is no difference."""
+    if before.inputs.keys() != now.inputs.keys():
+        return False
+    pairs = [(before.inputs[name], now.inputs[name]) for name in before.inputs]
+    units = [unit for a, b in pairs for unit in zip(a.units, b.units, strict=False)]
+    return all((a.kind, a.columns, a.shape) == (b.kind, b.columns, b.shape) for a, b in pairs) and all(
+        a == b or "" in (a, b) for a, b in units
+    )
 
 
 def _difference(before: Any, now: Any) -> str:

@@ -3,72 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Int64, Shaped
+from jaxtyping import Float64, Int, Shaped
 
 from hepanom.contracts import Part, Reader
 from hepanom.errors import BrokenFileError, InputError
 from hepanom.events import Events, Jagged, Schema
-from hepanom.histograms import binning
 from hepanom.result import Skipped
 from hepanom.stream import read_parts
+from hepanom.summary import SAMPLE, Points, Summary, Weights, counted, edges, summarized, weighed
 
-BINS = 30
 PLACES = 8  # parts whose first chunk decides the bins: files are often sorted by class
-SAMPLE = 20_000  # values of a column that decide its bins
 UNLABELLED = "unlabelled"
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What is known of many values; ``low`` is above ``high`` where there was no finite one.
-
-    ``m2`` is the sum of squared distances from the mean; ``counts`` are values by class (the last one without a label)
-    in the bins, the first and last of which are below and above the edges. Infinite values are in no bin.
-    """
-
-    values: int
-    missing: int
-    infinite: int
-    low: float
-    high: float
-    mean: float
-    m2: float
-    counts: Int64[np.ndarray, "class bin"]
-
-    def __add__(self, other: Summary) -> Summary:
-        """Return the summary of both.
-
-        References:
-            T. Chan, G. Golub, R. LeVeque, Updating formulae and a pairwise algorithm for computing sample variances,
-            COMPSTAT 1982, doi:10.1007/978-3-642-51461-6_3.
-        """
-        a, b = self.finite, other.finite
-        shift, share = other.mean - self.mean, b / max(a + b, 1)
-        return Summary(
-            self.values + other.values,
-            self.missing + other.missing,
-            self.infinite + other.infinite,
-            min(self.low, other.low),
-            max(self.high, other.high),
-            self.mean + shift * share,
-            self.m2 + other.m2 + shift**2 * a * share,
-            self.counts + other.counts,
-        )
-
-    @property
-    def finite(self) -> int:
-        """Return how many values are numbers."""
-        return self.values - self.missing - self.infinite
-
-    @property
-    def std(self) -> float:
-        """Return the standard deviation."""
-        return float(np.sqrt(self.m2 / max(self.finite, 1)))
 
 
 @dataclass(frozen=True)
@@ -86,48 +36,6 @@ class Column:
     unit: str
     edges: Float64[np.ndarray, " edge"] | None = None
     summary: Summary | None = None
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The events of one class, with their weights."""
-
-    events: int = 0
-    total: float = 0.0
-    squares: float = 0.0
-    negative: int = 0
-    low: float = np.inf
-    high: float = -np.inf
-
-    def __add__(self, other: Weights) -> Weights:
-        """Return both together."""
-        return Weights(
-            self.events + other.events,
-            self.total + other.total,
-            self.squares + other.squares,
-            self.negative + other.negative,
-            min(self.low, other.low),
-            max(self.high, other.high),
-        )
-
-
-@dataclass(frozen=True)
-class Points:
-    """How many points the events have."""
-
-    events: int = 0
-    total: int = 0
-    most: int = 0
-    empty: int = 0
-
-    def __add__(self, other: Points) -> Points:
-        """Return both together."""
-        return Points(
-            self.events + other.events,
-            self.total + other.total,
-            max(self.most, other.most),
-            self.empty + other.empty,
-        )
 
 
 @dataclass(frozen=True)
@@ -156,7 +64,8 @@ def survey(reader: Reader, most: int | None = None, watch: Callable[[int], None]
     than 1.5 decades. Raises InputError where there is no event.
     """
     schema, parts = reader.schema(), list(reader.parts())
-    columns = _described(schema, list(_looks(reader, parts)))
+    looks = list(_looks(reader, parts))
+    columns: list[Column] = []
     classes: dict[str, Weights] = dict.fromkeys((*schema.classes, UNLABELLED), Weights())
     points = {name: Points() for name, entry in schema.inputs.items() if entry.kind == "points"}
     tally: Counter[str] = Counter()
@@ -166,11 +75,13 @@ def survey(reader: Reader, most: int | None = None, watch: Callable[[int], None]
         for chunk in chunks:
             seen += len(chunk)
             tally.update(chunk.tally)
-            columns = [_seen(column, chunk, schema) for column in columns]
+            columns = [_seen(column, chunk, schema) for column in columns or _described(schema, looks or [chunk])]
             for index, name in enumerate(classes):
                 label = index if index < len(schema.classes) else -1
-                classes[name] += _weights(chunk.weight[chunk.label == label])
-            points = {name: summed + _points(chunk.inputs[name]) for name, summed in points.items()}
+                classes[name] += weighed(chunk.weight[chunk.label == label])
+            for name, values in chunk.inputs.items():
+                if isinstance(values, Jagged):
+                    points[name] += counted(values)
             watch(seen)
     files = tuple(dict.fromkeys(part.file for part in parts))
     if not seen:
@@ -181,7 +92,7 @@ def survey(reader: Reader, most: int | None = None, watch: Callable[[int], None]
     return Overview(schema, files, seen, seen == most, tuple(columns), classes, points, tally, tuple(skipped))
 
 
-def _up_to(most: int | None, chunks: Iterable[tuple[Part, Events]]) -> Iterator[Events]:
+def _up_to(most: int | None, chunks: Iterable[tuple[Part, Events]]) -> Generator[Events, None, None]:
     """Yield the first ``most`` events; a chunk that is cut keeps the tally of the whole."""
     left = most
     for _, chunk in chunks:
@@ -199,16 +110,16 @@ def _looks(reader: Reader, parts: Sequence[Part]) -> Iterator[Events]:
         if parts[index].problem:
             continue
         try:
-            chunk = next(iter(reader.read(parts[index])), None)
+            chunk = next((chunk for chunk in reader.read(parts[index]) if len(chunk)), None)
         except BrokenFileError:
             continue
-        if chunk is not None and len(chunk):
+        if chunk is not None:
             yield chunk.mask(np.arange(len(chunk)) % (1 + len(chunk) * PLACES // SAMPLE) == 0)
 
 
 def _described(schema: Schema, looks: Sequence[Events]) -> list[Column]:
-    """List the columns with their bins; nothing is known of those of no event."""
-    listed = [
+    """List the columns, with their types and bins."""
+    listed: list[tuple[str, str, str, str]] = [
         (place, name, entry.kind, unit)
         for place, entry in schema.inputs.items()
         for name, unit in zip(entry.columns, entry.units, strict=True)
@@ -226,18 +137,7 @@ def _binned(column: Column, looks: Sequence[Events], schema: Schema) -> Column:
     if kind == "text":
         return replace(column, type=kind)
     sample = np.concatenate(found).astype(np.float64)
-    sample = sample[:: 1 + len(sample) // (4 * SAMPLE)]
     return replace(column, type=kind, edges=edges(sample[np.isfinite(sample)]))
-
-
-def edges(sample: Float[np.ndarray, " value"]) -> Float64[np.ndarray, " edge"]:
-    """Return the edges of at most thirty bins; whole numbers get bins of equal whole widths around them."""
-    if len(sample) and (sample == np.round(sample)).all() and np.abs(sample).max() < 2**52:
-        low, high = np.quantile(sample, (0, 1))
-        width = np.ceil((high - low + 1) / BINS)
-        if width <= 4:
-            return np.asarray(np.arange(low - 0.5, high + 0.5 + width, width))
-    return binning(sample[:SAMPLE], np.empty(0))
 
 
 def _values(
@@ -265,44 +165,3 @@ def _seen(column: Column, chunk: Events, schema: Schema) -> Column:
         return column
     summary = summarized(values, labels, column.edges, len(schema.classes))
     return replace(column, summary=summary if column.summary is None else column.summary + summary)
-
-
-def summarized(
-    values: Shaped[np.ndarray, " value"],
-    labels: Int[np.ndarray, " value"],
-    edges: Float64[np.ndarray, " edge"],
-    classes: int,
-) -> Summary:
-    """Return the summary of values, whose labels run from -1 to ``classes`` - 1."""
-    values = values.astype(np.float64)
-    finite = np.isfinite(values)
-    missing = int(np.isnan(values).sum())
-    numbers, labels = values[finite], labels[finite]
-    bins = len(edges) + 1
-    place = np.searchsorted(edges, numbers, side="right")
-    place[numbers == edges[-1]] -= 1
-    counts = np.bincount(np.where(labels < 0, classes, labels) * bins + place, minlength=(classes + 1) * bins)
-    mean = float(numbers.mean()) if len(numbers) else 0.0
-    return Summary(
-        len(values),
-        missing,
-        len(values) - missing - len(numbers),
-        float(numbers.min(initial=np.inf)),
-        float(numbers.max(initial=-np.inf)),
-        mean,
-        float(((numbers - mean) ** 2).sum()),
-        counts.reshape(classes + 1, bins),
-    )
-
-
-def _weights(weight: Float[np.ndarray, " event"]) -> Weights:
-    low, high = weight.min(initial=np.inf), weight.max(initial=-np.inf)
-    return Weights(
-        len(weight), float(weight.sum()), float((weight**2).sum()), int((weight < 0).sum()), float(low), float(high)
-    )
-
-
-def _points(cloud: object) -> Points:
-    assert isinstance(cloud, Jagged)
-    counts = np.diff(cloud.offsets)
-    return Points(len(counts), int(counts.sum()), int(counts.max(initial=0)), int((counts == 0).sum()))

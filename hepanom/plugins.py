@@ -184,18 +184,25 @@ def _built(document: Document) -> tuple[dict[Place, Any], dict[str, str], list[s
     used: dict[str, str] = {}
     problems: list[str] = []
     for kind, place, node in _uses(document.plain):
-        ours = {"use", "name"} if kind == "scorer" else {"use"}
-        try:
-            plugin = find(plugins, kind, node["use"])
-            options = {key: value for key, value in node.items() if key not in ours}
-            value, mistakes = check_options(_strict(plugin.load()), options, place, document)
-        except InputError as error:
-            mistakes = [f"{document.where((*place, 'use'))}: {error}"]
-        else:
-            used[plugin.package] = plugin.version
-            built |= {} if mistakes else {place: value}
+        value, version, mistakes = build_one(plugins, kind, place, node, document)
+        used |= version
+        built |= {} if mistakes else {place: value}
         problems += mistakes
     return built, used, problems
+
+
+def build_one(
+    plugins: Registry, kind: Kind, place: Place, node: Mapping[str, Any], document: Document
+) -> tuple[Any, dict[str, str], list[str]]:
+    """Return the plugin at a place of the document (None if its options are wrong), its version, every mistake."""
+    ours = {"use", "name"} if kind == "scorer" else {"use"}
+    try:
+        plugin = find(plugins, kind, node["use"])
+        options = {key: value for key, value in node.items() if key not in ours}
+        value, mistakes = check_options(_strict(plugin.load()), options, place, document)
+    except InputError as error:
+        return None, {}, [f"{document.where((*place, 'use'))}: {error}"]
+    return value, {plugin.package: plugin.version}, mistakes
 
 
 def _line(problem: str) -> tuple[int, ...]:

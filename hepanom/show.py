@@ -73,8 +73,8 @@ def outcome_text(plain: Plain) -> str:
     return text_of(
         *_numbers(plain["metrics"]),
         _thresholds(plain["thresholds"]),
-        *([_facts(done)] if (done := _done(plain)) else []),
-        _facts({key: str(plain[key]) for key in ("detector", "report", "run_id")}),
+        *([facts_table(done)] if (done := _done(plain)) else []),
+        facts_table({key: str(plain[key]) for key in ("detector", "report", "run_id")}),
     )
 
 
@@ -172,11 +172,12 @@ def checked_text(plain: Plain) -> str:
         "thresholds": ", ".join(plain["thresholds"]),
     }
     return text_of(
-        _facts(rows), f"{escape(plain['name'])}: no mistake found; the values in the data were not looked at"
+        facts_table(rows), f"{escape(plain['name'])}: no mistake found; the values in the data were not looked at"
     )
 
 
-def _facts(rows: Mapping[str, str]) -> Table:
+def facts_table(rows: Mapping[str, str]) -> Table:
+    """Tabulate names and texts, less the empty ones."""
     table = Table(show_header=False, box=None)
     for name, text in rows.items():
         if text:
@@ -189,7 +190,7 @@ def scored_text(plain: Plain) -> str:
     flagged = {name: f"{count:,} flagged" for name, count in plain["flagged"].items()}
     only = f", {plain['written']:,} of them written" if plain["written"] < plain["events"] else ""
     return text_of(
-        f"{plain['events']:,} events scored{only} into {escape(plain['out'])}", _facts(flagged | _done(plain))
+        f"{plain['events']:,} events scored{only} into {escape(plain['out'])}", facts_table(flagged | _done(plain))
     )
 
 
@@ -274,7 +275,7 @@ def anything_text(plain: Plain) -> str:
         for name, value in sorted(plain["metrics"].items()):
             if not name.endswith(("/low", "/high")):
                 table.add_row(escape(name), f"{value:.5g}")
-        return text_of(_facts(facts), table)
+        return text_of(facts_table(facts), table)
     facts = {key: str(plain[key]) for key in ("folder", "name", "model", "replicas")}
     facts |= {"scores": ", ".join(plain["scores"])}
     facts |= {
@@ -286,4 +287,4 @@ def anything_text(plain: Plain) -> str:
     for entry in plain["thresholds"]:
         efficiency = f"{entry['background_efficiency']:.3g} ({entry['low']:.3g} to {entry['high']:.3g})"
         table.add_row(entry["scorer"], entry["category"], entry["rule"], f"{entry['cut']:.4g}", efficiency)
-    return text_of(_facts(facts), table)
+    return text_of(facts_table(facts), table)

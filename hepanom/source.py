@@ -13,7 +13,7 @@ from torch import Tensor
 from hepanom.contracts import Batch
 from hepanom.stream import select
 
-OPEN = 4  # parts that are read side by side, so that a window holds events from several places
+OPEN = 3  # parts that are read side by side, so that a window holds events from several places
 Item = TypeVar("Item")
 
 

@@ -16,6 +16,7 @@ BY_HASH = "split={train: 0.5, valid: 0.1, calibrate: 0, test: 0.4}"
 SMALL = {
     "zmumu": ["train.epochs=2"],
     "hzz": ["train.epochs=2"],
+    "lhco": ["train.epochs=1", "model.hidden=[8]"],
     "attpc_muons": ["train.epochs=1"],
     "attpc_simulated": ["data.events=1200", "train.epochs=2"],
     "quickstart": ["data.events=6000", "train.epochs=2"],

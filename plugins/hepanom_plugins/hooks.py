@@ -17,6 +17,7 @@ def readers() -> Offers:
         attpc="attpc:ATTPC",
         attpc_simulation="attpc_simulation:ATTPCSimulation",
         csv="csv:Csv",
+        hdf5="hdf5:Hdf5",
         higgsml="higgsml:HiggsML",
         toy="toy:Toy",
         root="root:Root",

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import awkward as ak
 import h5py
 import numpy as np
 import pytest
+import uproot
 
 from hepanom import document, plugins
 from hepanom.events import Events, Input, Jagged, Schema, hash64
@@ -45,6 +47,11 @@ OPTIONS: dict[tuple[Kind, str], list[dict[str, Any] | On]] = {
     ("reader", "csv"): [
         {"path": "TABLES", "features": ["DER_*", "PRI_*"], "label": "Label", "classes": {"b": ["b"], "s": ["s"]}},
         {"path": "TABLES", "features": ["DER_*"], "id": ["EventId"], "keep": ["KaggleSet"], "targets": ["PRI_met"]},
+    ],
+    ("reader", "hdf5"): [{"path": "HDF5", "label": "label", "classes": {"b": [0], "s": [1]}, "keep": ["run"]}],
+    ("reader", "root"): [
+        {"path": "ROOT", "features": ["met", "jet_pt[0]"], "leading": {"jet_pt": 1}, "weight": "w"},
+        {"path": "ROOT", "features": [], "points": {"jets": "jet_{pt}"}, "cut": "met > 5", "id": ["event"]},
     ],
     ("reader", "higgsml"): [{"path": "TABLES"}],
     ("reader", "toy"): [{"events": 140_000, "chunk": 50_000}],
@@ -147,8 +154,38 @@ def write_clouds(folder: Path) -> str:
     return str(folder / "clouds*.h5")
 
 
+def write_hdf5(folder: Path) -> str:
+    """Write two small files with a matrix, labels and runs."""
+    generator = np.random.default_rng(2)
+    for number in range(2):
+        with h5py.File(folder / f"part{number}.h5", "w") as file:
+            file["features"] = generator.normal(size=(50, 3)).astype(np.float32)
+            file["features"].attrs["columns"] = ["pt", "eta", "mass"]
+            file["label"], file["run"] = np.arange(50) % 2, np.full(50, number)
+    return str(folder / "part*.h5")
+
+
+def write_trees(folder: Path) -> str:
+    """Write two small files with a tree of flat and jagged branches."""
+    generator = np.random.default_rng(2)
+    for number in range(2):
+        counts = generator.integers(0, 4, 60)
+        pt = ak.unflatten(generator.exponential(30, counts.sum()), counts)
+        with uproot.recreate(folder / f"part{number}.root") as file:
+            file.mktree("events", {"event": "int64", "met": "float64", "w": "float32", "jet_pt": ak.type(pt).content})
+            event = 60 * number + np.arange(60)
+            weight = generator.random(60).astype(np.float32)
+            file["events"].extend({"event": event, "met": generator.exponential(20, 60), "w": weight, "jet_pt": pt})
+    return str(folder / "part*.root")
+
+
 # What stands for files in OPTIONS, and the function that writes them into a folder and returns their path or glob.
-FILES: dict[str, Callable[[Path], str]] = {"CLOUDS": write_clouds, "TABLES": write_tables}
+FILES: dict[str, Callable[[Path], str]] = {
+    "CLOUDS": write_clouds,
+    "TABLES": write_tables,
+    "HDF5": write_hdf5,
+    "ROOT": write_trees,
+}
 
 
 def some_features(number: int, *, missing: bool) -> np.ndarray:

@@ -41,6 +41,11 @@ class Csv(Roles, Reader):
     separator: Annotated[str, Field(description="what stands between fields", pattern="^[\t -~]$")] = ","
     on_bad_file: OnBadFile = "stop"
 
+    @classmethod
+    def reads(cls, file: str) -> bool:
+        """Say whether this is delimited text, by its name."""
+        return file.removesuffix(".gz").endswith((".csv", ".txt"))
+
     def schema(self) -> Schema:
         """Describe the events; looks at the headers of all files."""
         files = match_files(self.path)

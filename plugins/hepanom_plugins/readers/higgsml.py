@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from hepanom.contracts import Part, Reader
+from hepanom.errors import InputError
 from hepanom.events import Events, Schema
 from hepanom_plugins.readers.csv import Csv
 from hepanom_plugins.readers.delimited import read_header
@@ -68,6 +69,16 @@ class HiggsML(Reader):
         Literal["KaggleWeight", "Weight"] | None,
         Field(description="weight column; by default KaggleWeight where there is one, else Weight, else ones"),
     ] = None
+
+    before: ClassVar[tuple[str, ...]] = ("csv",)
+
+    @classmethod
+    def reads(cls, file: str) -> bool:
+        """Say whether this is delimited text with the columns of the challenge."""
+        try:
+            return Csv.reads(file) and {"EventId", *UNITS} <= {*read_header(match_files(file)[0], ",")}
+        except InputError:
+            return False
 
     def schema(self) -> Schema:
         """Describe the events from the headers."""

@@ -21,8 +21,8 @@ from hepanom_plugins.readers.files import OnBadFile
 from hepanom_plugins.readers.objects import cloud, lead, members, per_event
 from hepanom_plugins.readers.roles import Roles
 
-CHUNK = 4 << 20  # numbers read at a time, 16 MB of float32
-PART = 4 * CHUNK
+CHUNK = 1 << 20  # numbers read at a time, 4 MB of float32
+PART = 16 * CHUNK
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ class Root(Roles, Reader):
         Field(description="jagged branches -> how many objects become columns: Jet_{Px,Py}: 2 gives Jet_Px[0] to [1]"),
     ] = field(default_factory=dict)
     on_bad_file: OnBadFile = "stop"
+
+    @classmethod
+    def reads(cls, file: str) -> bool:
+        """Say whether this is a ROOT file, by its name."""
+        return file.endswith(".root")
 
     def schema(self) -> Schema:
         """Describe the events from the headers of all files."""
@@ -116,7 +121,7 @@ class Root(Roles, Reader):
         return found
 
     def read(self, part: Part) -> Iterator[Events]:
-        """Yield the part's events in chunks of some 16 MB.
+        """Yield the part's events in chunks of some 4 MB.
 
         Raises BrokenFileError for a truncated file, InputError for a branch that is not there or of another kind, a
         label of no class, a weight that is missing.

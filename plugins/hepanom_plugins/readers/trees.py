@@ -40,7 +40,7 @@ def opened(file: str, tree: str | None) -> Iterator[Any]:
     Raises BrokenFileError for a file that cannot be read, InputError for a file or a tree that is not there.
     """
     with blamed(file):
-        directory = uproot.open(file)
+        directory = uproot.open(file, array_cache=None)  # every entry is read once: nothing is worth keeping
     with directory:
         name = _name(file, directory, tree)
         with blamed(file):

@@ -1,0 +1,167 @@
+"""The hdf5 reader: matrix, compound dataset, a dataset per column, images, and bad files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from hepanom.contracts import Part
+from hepanom.errors import BrokenFileError, InputError
+from hepanom.events import Events
+from hepanom_plugins.readers import hdf5
+from hepanom_plugins.readers.hdf5 import Hdf5
+
+NUMBER = 300
+MATRIX = np.random.default_rng(1).normal(size=(NUMBER, 3)).astype(np.float32)
+LABEL = (np.arange(NUMBER) % 3 == 0).astype(np.int8)
+CLASSES: dict[str, tuple[str | int | float, ...]] = {"b": (0,), "s": (1,)}
+
+
+def write(path: Path, **datasets: Any) -> str:
+    with h5py.File(path, "w") as file:
+        for name, values in datasets.items():
+            file[name.replace("__", "/")] = values
+    return str(path)
+
+
+def named(path: Path) -> str:
+    """Write a matrix with names and units, and labels beside."""
+    write(path, features=MATRIX, label=LABEL)
+    with h5py.File(path, "a") as file:
+        file["features"].attrs["columns"] = ["pt", "eta", "mass"]
+        file["features"].attrs["units"] = ["GeV", "", "GeV"]
+    return str(path)
+
+
+def compound(path: Path) -> str:
+    rows = np.zeros(NUMBER, [("pt", "f4"), ("eta", "f4"), ("mass", "f4"), ("label", "i1")])
+    for index, name in enumerate(("pt", "eta", "mass")):
+        rows[name] = MATRIX[:, index]
+    rows["label"] = LABEL
+    return write(path, frame__table=rows)
+
+
+def by_column(path: Path) -> str:
+    columns = {f"events__{name}": MATRIX[:, index] for index, name in enumerate(("pt", "eta", "mass"))}
+    return write(path, **columns, events__label=LABEL)
+
+
+def read(reader: Hdf5) -> Events:
+    return Events.concat([events for part in reader.parts() for events in reader.read(part)])
+
+
+@pytest.mark.parametrize("maker", [named, compound, by_column])
+def test_three_layouts_give_the_same_events(maker: Any, tmp_path: Path) -> None:
+    reader = Hdf5(maker(tmp_path / "a.h5"), label="label", classes=CLASSES, units={"eta": "1"})
+    events, schema = read(reader), reader.schema()
+    columns = list(schema.inputs["features"].columns)
+    order = [columns.index(name) for name in ("pt", "eta", "mass")]
+    np.testing.assert_array_equal(np.asarray(events.inputs["features"])[:, order], MATRIX)
+    np.testing.assert_array_equal(events.label, LABEL)
+    assert schema.inputs["features"].units[columns.index("eta")] == "1"
+    assert events.beside["row"].tolist() == list(range(NUMBER))
+
+
+def test_units_and_names_come_from_the_attributes_or_the_recipe(tmp_path: Path) -> None:
+    table = Hdf5(named(tmp_path / "a.h5"), features=("pt", "mass")).schema().inputs["features"]
+    assert (table.columns, table.units) == (("pt", "mass"), ("GeV", "GeV"))
+    plain = write(tmp_path / "b.h5", x=MATRIX)
+    assert Hdf5(plain).schema().inputs["features"].columns == ("0", "1", "2")
+    assert Hdf5(plain, columns=("a", "b", "c")).schema().inputs["features"].columns == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("shape", [(NUMBER, 4, 5), (NUMBER, 2, 4, 5)])
+def test_images_come_with_their_channels(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    pictures = np.random.default_rng(1).random(shape)
+    reader = Hdf5(write(tmp_path / "a.h5", maps=pictures, label=LABEL), images="maps", label="label", classes=CLASSES)
+    image = reader.schema().inputs["image"]
+    assert (image.kind, len(image.columns), image.shape) == ("image", 1 if len(shape) == 3 else 2, (4, 5))
+    events = read(reader)
+    expected = pictures.reshape(NUMBER, -1, 4, 5).astype(np.float32)
+    np.testing.assert_array_equal(events.inputs["image"], expected)
+
+
+def test_parts_are_ranges_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read(Hdf5(named(tmp_path / "a.h5")))
+    monkeypatch.setattr(hdf5, "PART", 400)
+    monkeypatch.setattr(hdf5, "CHUNK", 150)
+    reader = Hdf5(str(tmp_path / "a.h5"))
+    parts = reader.parts()
+    assert len(parts) == 3
+    alone = [Events.concat(list(reader.read(part))) for part in reversed(parts)]
+    np.testing.assert_array_equal(Events.concat(alone[::-1]).inputs["features"], whole.inputs["features"])
+
+
+def test_real_files_in_two_layouts(data: Path) -> None:
+    options: dict[str, Any] = {"label": "label", "classes": CLASSES, "id": ("event_id",)}
+    first = Hdf5(str(data / "lhco" / "signal_region_train.h5"), **options)
+    other = first.on([str(data / "lhco" / "signal_region_valid.h5")])
+    assert first.schema().inputs["features"].units == ("TeV", "TeV", "TeV", "", "")
+    assert [(len(events), (events.label == 1).sum()) for events in (read(first), read(other))] == [
+        (60000, 395),
+        (60000, 369),
+    ]
+    assert other.schema().inputs["features"].columns == first.schema().inputs["features"].columns
+
+
+@pytest.mark.parametrize(
+    ("datasets", "options", "message"),
+    [
+        ({"a": MATRIX, "b": MATRIX}, {}, r"the option `dataset` must choose; datasets are: a, b"),
+        ({"a": MATRIX}, {"dataset": "aa"}, r"there is no dataset 'aa'; did you mean 'a'"),
+        ({"a": MATRIX}, {"columns": ("x",)}, r"dataset a: 3 columns, but 1 names"),
+        ({"a": MATRIX, "label": LABEL[:10]}, {}, r"dataset label has 10 rows, a has 300; an event needs one of each"),
+        ({"a": MATRIX}, {"features": ("pt",)}, r"features: column 'pt' is not there; known are 0, 1, 2"),
+        ({"a": MATRIX}, {"label": "label", "classes": CLASSES}, r"label: column 'label' is not there"),
+        ({"a": MATRIX}, {"images": "a"}, r"images: 'a' has no images; datasets that may: none"),
+        ({"a": 3.0}, {}, r"no matrix, compound dataset or columns; datasets: a"),
+        (
+            {"a": MATRIX, "label": LABEL},
+            {"label": "label", "classes": {"b": (0,)}},
+            r"a\.h5: row 0: column 'label': 1 is in none of the classes \(b: 0\)",
+        ),
+        (
+            {"a": MATRIX, "w": np.full(NUMBER, np.nan)},
+            {"weight": "w"},
+            r"a\.h5: row 0: column 'w': nan is no weight",
+        ),
+    ],
+)
+def test_bad_input_is_one_message_that_names_file_and_dataset(
+    tmp_path: Path, datasets: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    reader = Hdf5(write(tmp_path / "a.h5", **datasets), **options)
+
+    def used() -> None:
+        reader.schema()
+        read(reader)
+
+    with pytest.raises(InputError, match=message):
+        used()
+
+
+def test_files_whose_columns_differ_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", x=MATRIX)
+    write(tmp_path / "b.h5", x=MATRIX[:, :2])
+    with pytest.raises(InputError, match=r"b\.h5: lacks \['2'\], which .*a\.h5 has"):
+        Hdf5(str(tmp_path / "*.h5")).schema()
+
+
+def test_a_truncated_file_is_broken_and_can_be_skipped(tmp_path: Path) -> None:
+    whole = Path(named(tmp_path / "a.h5")).read_bytes()
+    (tmp_path / "b.h5").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BrokenFileError, match=r"b\.h5: is truncated, corrupt or no HDF5 file"):
+        Hdf5(str(tmp_path / "*.h5")).parts()
+    skipping = Hdf5(str(tmp_path / "*.h5"), on_bad_file="skip")
+    assert skipping.schema().inputs["features"].columns == ("pt", "eta", "mass", "label")
+    assert [bool(part.problem) for part in skipping.parts()] == [False, True]
+
+
+def test_a_file_that_lost_rows_since_its_parts_were_listed_is_an_error(tmp_path: Path) -> None:
+    reader = Hdf5(named(tmp_path / "a.h5"))
+    with pytest.raises(InputError, match="has 300 rows now, 400 when its parts were listed"):
+        list(reader.read(Part(str(tmp_path / "a.h5"), 0, 400)))

@@ -1,0 +1,168 @@
+"""The command inspect: the reader that it chooses, what it prints, the figure and the first recipe it writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from offered import write_clouds, write_tables
+
+from hepanom.cli import hepanom
+
+PICKY = """
+from dataclasses import dataclass
+from hepanom_plugins.readers.csv import Csv
+from hepanom.hookspecs import hookimpl
+
+@dataclass(frozen=True)
+class Picky(Csv):
+    before = BEFORE
+
+    @classmethod
+    def reads(cls, file):
+        return file.endswith("part0.csv")
+
+@hookimpl
+def readers():
+    return {"picky": Picky}
+"""
+
+
+def call(*arguments: object) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(hepanom, ["inspect", *map(str, arguments)])
+
+
+def seen(*arguments: object) -> Any:
+    """Return what --json prints."""
+    return json.loads(call(*arguments, "--json").stdout)
+
+
+def write_plain(file: Path, rows: int = 300, sign: float = 1.0) -> Path:
+    """Write a table with a column that is missing here and there, a label and a weight."""
+    generator = np.random.default_rng(2)
+    lines = ["mass,pt,kind,w"]
+    for row, (mass, pt) in enumerate(generator.normal(50, 9, (rows, 2)).round(3)):
+        lines.append(f"{'' if row % 5 == 0 else mass},{pt},{'sb'[row % 4 > 0]},{sign if row % 7 == 0 else 1.0}")
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+def test_the_most_specific_reader_is_chosen(tmp_path: Path) -> None:
+    tables = write_tables(tmp_path)
+    assert seen(tables)["reader"] == "higgsml"
+    numbers = ("--set", "data.features=[DER_*]")
+    assert seen(tables, "--use", "csv", *numbers)["reader"] == "csv"
+    (tmp_path / "plain.csv").write_text("mass,pt\n1,2\n", encoding="utf-8")
+    assert seen(tmp_path / "plain.csv")["reader"] == "csv"
+
+
+@pytest.mark.parametrize(("before", "expected"), [("('higgsml', 'csv')", "picky"), ("()", "higgsml, picky")])
+def test_readers_of_others_take_part(tmp_path: Path, before: str, expected: str) -> None:
+    write_tables(tmp_path)
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "picky.py").write_text(PICKY.replace("BEFORE", before), encoding="utf-8")
+    numbers = ("--set", "data.features=[DER_*]") if expected == "picky" else ()
+    done = call(tmp_path / "part0.csv", "--plugins", tmp_path / "plugins", *numbers, "--json")
+    found = json.loads(done.stdout)
+    if expected == "picky":
+        assert found["reader"] == "picky"
+    else:
+        assert done.exit_code == 2
+        assert f"the readers {expected} read such files; choose one by --use NAME" in found["error"]
+
+
+def test_json_has_columns_missing_values_labels_and_weights(tmp_path: Path) -> None:
+    options = ["--set", "data.label=kind", "--set", "data.classes={b: [b], s: [s]}", "--set", "data.weight=w"]
+    found = seen(write_plain(tmp_path / "plain.csv"), *options, "--set", "data.units={mass: GeV}")
+    assert (found["events"], found["labels"], found["stopped"]) == (300, {"b": 225, "s": 75}, False)
+    assert found["weight_sums"] == {"b": 225.0, "s": 75.0}
+    mass = found["columns"][0]
+    assert (mass["name"], mass["type"], mass["unit"]) == ("mass", "float32", "GeV")
+    assert (mass["values"], mass["missing"]) == (300, 60)
+    assert mass["low"] < mass["mean"] < mass["high"]
+
+
+def test_a_person_sees_tables_and_histograms() -> None:
+    done = call("--use", "toy", "--events", 1000)
+    assert done.exit_code == 0
+    assert "the first 1,000 events" in done.stdout
+    assert "m_jj" in done.stdout
+    assert "█" in done.stdout
+    assert call("--use", "toy", "--events", 1000, "-q").output == ""
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
+def test_the_figure_is_written(tmp_path: Path, ending: str) -> None:
+    figure = tmp_path / f"look.{ending}"
+    assert seen("--use", "toy", "--events", 1000, "--figure", figure)["figure"] == str(figure)
+    head = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+    assert figure.read_bytes().startswith(head[ending])
+    assert sorted(tmp_path.iterdir()) == [figure]
+
+
+def test_the_first_recipe_is_accepted_and_runs(tmp_path: Path, state: Path) -> None:
+    file, recipe = write_plain(tmp_path / "plain.csv", rows=600, sign=-0.5), tmp_path / "first.yaml"
+    options = ["--set", "data.label=kind", "--set", "data.classes={b: [b], s: [s]}", "--set", "data.weight=w"]
+    assert call(file, *options, "--recipe", recipe).exit_code == 0
+    written = recipe.read_text(encoding="utf-8")
+    assert "use: missing" in written
+    assert 'background: ["b"]' in written
+    assert "weighted: absolute" in written
+    run = CliRunner().invoke(hepanom, ["run", str(recipe), "--state", str(state), "--json", "--set", "train.epochs=1"])
+    assert json.loads(run.stdout)["status"] == "done"
+
+
+@pytest.mark.parametrize("arguments", [("--use", "toy"), ("toy:5:1500", "--use", "toy"), ("CLOUDS", "--use", "attpc")])
+def test_the_recipe_reads_the_same_events(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    recipe = tmp_path / "first.yaml"
+    clouds = write_clouds(tmp_path)
+    found = seen(*(clouds if text == "CLOUDS" else text for text in arguments), "--recipe", recipe)
+    checked = CliRunner().invoke(hepanom, ["check", str(recipe), "--json"])
+    plain = json.loads(checked.stdout)
+    assert (plain["status"], plain["data"]) == ("done", found["reader"])
+    assert plain["files"] == found["files"]
+    assert ("missing" in plain["transforms"]) == any(column["missing"] for column in found["columns"])
+
+
+def test_a_recipe_is_never_overwritten(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("mine", encoding="utf-8")
+    done = call("--use", "toy", "--recipe", recipe)
+    assert done.exit_code == 2
+    assert "is not overwritten" in done.stderr
+    assert recipe.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.csv"], "no file matches 'nowhere.csv'"),
+        (["nowhere.xyz"], "nowhere.xyz: there is no such file"),
+        (["odd.xyz"], "odd.xyz: no reader says that it reads such files; choose one by --use NAME: "),
+        (["empty.csv"], "empty.csv: no rows below the header"),
+        (["cut.csv.gz"], "cut.csv.gz"),
+        (["plain.csv", "other.root"], "inspect one kind at a time"),
+        (["plain.csv", "--use", "cvs"], "there is no reader 'cvs'; did you mean 'csv'?"),
+        (["plain.csv", "--set", "data.wieght=w"], "data.wieght: unknown option; did you mean 'weight'?"),
+        (["plain.csv", "--set", "seed=1"], "--set seed=1: inspect knows the options of the reader alone"),
+        (["plain.csv", "--set", "data.path=b.csv"], "the files are given twice"),
+        (["plain.csv", "--figure", "a.jpg"], "expected a name that ends in .png, .pdf, .svg"),
+        ([], "there is nothing to inspect"),
+    ],
+)
+def test_bad_input_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_plain(tmp_path / "plain.csv")
+    for name, content in {"odd.xyz": b"1", "empty.csv": b"a,b\n", "cut.csv.gz": b"\x1f\x8b\x08\x00"}.items():
+        (tmp_path / name).write_bytes(content)
+    done = call(*arguments, "-q")
+    assert done.exit_code == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert message in done.stderr
