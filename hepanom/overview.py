@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float64, Int, Shaped
@@ -17,16 +17,18 @@ from hepanom.result import Skipped
 from hepanom.stream import read_parts
 from hepanom.summary import SAMPLE, Points, Summary, Weights, counted, edges, summarized, weighed
 
+DIFFERENT = 1000  # texts of a column that are told apart
 PLACES = 8  # parts whose first chunk decides the bins: files are often sorted by class
 UNLABELLED = "unlabelled"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: where it stands in the events, and its numbers; text has no ``summary``.
+    """A column: where it stands in the events, and its numbers; text has ``texts`` in place of a ``summary``.
 
     ``place`` is the input's name, ``target`` or ``beside``; ``kind`` is table, points, image, target or beside, and
-    ``type`` that of its values as the reader gives them.
+    ``type`` that of its values as the reader gives them. ``texts`` counts the values; more than a thousand different
+    ones are no longer counted.
     """
 
     place: str
@@ -36,6 +38,7 @@ class Column:
     unit: str
     edges: Float64[np.ndarray, " edge"] | None = None
     summary: Summary | None = None
+    texts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ def survey(reader: Reader, most: int | None = None, watch: Callable[[int], None]
         for chunk in chunks:
             seen += len(chunk)
             tally.update(chunk.tally)
+            if not len(chunk):  # a cut may leave nothing
+                continue
             columns = [_seen(column, chunk, schema) for column in columns or _described(schema, looks or [chunk])]
             for index, name in enumerate(classes):
                 label = index if index < len(schema.classes) else -1
@@ -161,6 +166,10 @@ def _values(
 def _seen(column: Column, chunk: Events, schema: Schema) -> Column:
     """Return the column with the values of a chunk added."""
     values, labels = _values(column, chunk, schema)
+    if values is not None and column.type == "text" and len(column.texts) <= DIFFERENT:
+        found, counts = np.unique(values.astype(str), return_counts=True)
+        more = Counter(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        return replace(column, texts=Counter(column.texts) + more)
     if values is None or column.edges is None:
         return column
     summary = summarized(values, labels, column.edges, len(schema.classes))

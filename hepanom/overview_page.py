@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import groupby
@@ -14,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hepanom.histograms import is_logarithmic
-from hepanom.overview import Column, Overview
+from hepanom.overview import DIFFERENT, Column, Overview
 from hepanom.show import facts_table, text_of
 
 AT_ONCE = 60  # columns that a terminal shows
@@ -44,7 +45,8 @@ def plain(found: Overview, reader: str) -> Plain:
 def _column(column: Column) -> Plain:
     told = {key: getattr(column, key) for key in ("name", "place", "kind", "type", "unit")}
     if (summary := column.summary) is None:
-        return told | dict.fromkeys(("values", "missing", "infinite", "low", "high", "mean", "std"))
+        texts = dict(column.texts) if len(column.texts) <= DIFFERENT else None
+        return told | dict.fromkeys(("values", "missing", "infinite", "low", "high", "mean", "std")) | {"texts": texts}
     told |= {"values": summary.values, "missing": summary.missing, "infinite": summary.infinite}
     numbers = {key: getattr(summary, key) if summary.finite else None for key in ("low", "high", "mean", "std")}
     return told | numbers

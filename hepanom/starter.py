@@ -27,7 +27,7 @@ def starter(found: Overview, data: Mapping[str, Any] | None, name: str, plugins:
         f"name: {json.dumps(name)}",
         "seed: 1",
         *([f"plugins: {json.dumps(str(plugins))}"] if plugins else []),
-        "data:",
+        f"data:  # what else the reader can be told, such as features, label and weight: hepanom plugins {data['use']}",
         *(f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in data.items()),
         *_background(found),
         "split: {train: 0.5, valid: 0.1, calibrate: 0.2, test: 0.2}",
@@ -71,6 +71,14 @@ def _transforms(found: Overview) -> Iterator[str]:
         spread = found.points[name]
         room = max(1, min(spread.most, round(SPREAD * spread.total / max(spread.events, 1)), 64))
         yield f"  - {{use: pad, points: {room}, by: first}}  # or an image: {{use: image, axes: [...], ...}}"
+    infinite = [column.name for column in found.columns if column.summary and column.summary.infinite]
+    if tables and len(infinite) < len(found.schema.inputs[tables[0]].columns):
+        named = [name for name in infinite if name in found.schema.inputs[tables[0]].columns]
+        columns = f"columns: {json.dumps(named, ensure_ascii=False)}"
+        yield from (
+            [f"  - {{use: drop, {columns}}}  # some values are infinite, which no model takes; or clip them"]
+            * bool(named)
+        )
     features = [column.summary for column in found.columns if column.place in (*tables, *points)]
     if any(summary and summary.missing for summary in features):
         yield "  - {use: missing, fill: median}  # indicator: true tells the model where a value was missing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickletools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from itertools import count
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float32, Shaped
 
 from hepanom.errors import BrokenFileError, InputError, did_you_mean
 
@@ -20,6 +21,7 @@ except ImportError as error:
     raise InputError('files in HDF5 need the library h5py: pip install "hepanom[hdf5]"') from error
 
 NUMBERS = "biuf"
+TILE_BYTES = 1_000_000
 PANDAS = {"frame": "fixed", "frame_table": "table"}
 
 Holds = Literal["numbers", "text", "something else"]
@@ -170,7 +172,35 @@ def whole(dataset: Any) -> Place:
     return Place(dataset.name, (0,) if dataset.ndim == 2 else (), _holds(dataset.dtype), *texts(dataset, "units")[:1])
 
 
-def picked(blocks: Mapping[str, Shaped[np.ndarray, "event ..."]], place: Place) -> Shaped[np.ndarray, " event"]:
+def rows(content: Any, names: Sequence[str]) -> int:
+    """Return how many rows these datasets have. Raises InputError where their lengths differ."""
+    lengths = {name: int(content[name].shape[0]) for name in names}
+    for name, length in lengths.items():
+        if length != lengths[names[0]]:
+            raise InputError(
+                f"dataset {name!r} has {length} rows, {names[0]!r} has {lengths[names[0]]}; both need one per event"
+            )
+    return lengths[names[0]] if names else 0
+
+
+def numbers(dataset: Any, start: int, stop: int) -> Float32[np.ndarray, "event ..."]:
+    """Return rows as float32. Other types go through a piece of memory that stays in the cache, if chunks allow it."""
+    found = np.empty((stop - start, *dataset.shape[1:]), np.float32)
+    if dataset.dtype == np.float32:
+        dataset.read_direct(found, np.s_[start:stop])
+        return found
+    width = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
+    step = stop - start if dataset.chunks else max(1, min(stop - start, TILE_BYTES // max(1, width)))
+    tile = np.empty((step, *dataset.shape[1:]), dataset.dtype)
+    with np.errstate(over="ignore"):
+        for first in range(start, stop, step):
+            length = min(step, stop - first)
+            dataset.read_direct(tile, np.s_[first : first + length], np.s_[:length])
+            found[first - start : first - start + length] = tile[:length]
+    return found
+
+
+def picked(blocks: Mapping[str, Shaped[np.ndarray, "event ..."]], place: Place) -> Shaped[np.ndarray, "event ..."]:
     """Return a column of the rows that were read from its dataset."""
     values = blocks[place.dataset]
     for step in place.steps:

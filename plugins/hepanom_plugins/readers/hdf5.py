@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -38,11 +39,20 @@ class Held:
 
     def datasets(self) -> list[str]:
         """Return every dataset once."""
-        places = [*self.features.values(), *self.roles.values(), *self.images.values()]
-        return list(dict.fromkeys(place.dataset for place in places))
+        tables = [place.dataset for place in (*self.features.values(), *self.roles.values())]
+        return list(dict.fromkeys([*tables, *(picture.dataset for picture in self.images.values())]))
+
+    def block(self, dataset: Any, start: int, stop: int) -> Shaped[np.ndarray, "event ..."]:
+        """Return rows of a dataset; where it is an input as a whole, straight as float32."""
+        columns = [place.steps for place in self.features.values() if place.dataset == dataset.name]
+        whole = dataset.ndim > 2 or (dataset.ndim == 2 and columns == [(index,) for index in range(dataset.shape[1])])
+        if whole and all(place.dataset != dataset.name for place in self.roles.values()):
+            return datasets.numbers(dataset, start, stop)
+        rows: Shaped[np.ndarray, "event ..."] = dataset[start:stop]
+        return rows
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Hdf5(Roles, Reader):
     """Reads a table as the input ``features``, or images as ``image``; one row, one event. A table may be
 
@@ -67,7 +77,8 @@ class Hdf5(Roles, Reader):
         tuple[str, ...], Field(description="names of a matrix's columns, or of the channels of images")
     ] = ()
     images: Annotated[
-        dict[str, str], Field(description="input -> its dataset of images, where there are several, or a table too")
+        str | dict[str, str],
+        Field(description="dataset of images, or input -> dataset, where the file holds several or a table too"),
     ] = field(default_factory=dict)
     on_bad_file: OnBadFile = "stop"
 
@@ -126,7 +137,7 @@ class Hdf5(Roles, Reader):
             step = _step(content, held, CHUNK_BYTES)
             for start in range(part.start, part.stop, step):
                 rows = np.arange(start, min(start + step, part.stop))
-                blocks = {name: content[name][start : start + len(rows)] for name in held.datasets()}
+                blocks = {name: held.block(content[name], start, start + len(rows)) for name in held.datasets()}
                 roles = {column: datasets.picked(blocks, place) for column, place in held.roles.items()}
                 yield self.events(roles, self._inputs(blocks, held), rows, part.file)
 
@@ -136,13 +147,125 @@ class Hdf5(Roles, Reader):
         for file in listed:
             try:
                 with datasets.opened(file) as content:
-                    known = self._known(content, file)
+                    columns, others, _ = self._known(content)
             except BrokenFileError:
                 if self.on_bad_file == "stop" or file == listed[-1]:
                     raise
                 continue
             break
-        absent = {column for role, column in self.roles() if role != "id" and column not in known}
+        absent = {column for role, column in self.roles() if role != "id" and column not in {**columns, **others}}
         if absent:
             log.info("%s: without %s", file, ", ".join(sorted(absent)))
         return replace(self.without(absent), path=tuple(files))
+
+    def _known(self, content: Any) -> tuple[dict[str, Place], dict[str, Place], dict[str, Picture]]:
+        """Return the table's columns, the columns that lie beside it, and the images."""
+        used = {column for _, column in self.roles()}
+        columns: dict[str, Place] = {}
+        asked = {"image": self.images} if isinstance(self.images, str) else self.images
+        names = () if self.dataset else self.columns
+        images = {name: datasets.picture(content, dataset, names) for name, dataset in asked.items()}
+        name = self.dataset or (None if images else datasets.search(content, used))
+        if name is None:
+            group = content[next(iter(images.values())).dataset].parent
+        else:
+            entry = datasets.find(content, name)
+            group = entry.parent
+            if getattr(entry, "ndim", 0) in (3, 4):
+                images = {"image": datasets.picture(content, name, self.columns), **images}
+            else:
+                columns = datasets.columns_of(content, name, self.columns)
+        others = {column: place for column, place in datasets.beside(group).items() if column not in columns}
+        for column in used.difference(columns, others):
+            if column in content:
+                others[column] = datasets.whole(content[column])
+        return columns, others, images
+
+    def _held(self, content: Any, file: str) -> Held:
+        """Return what is read of a file, after a check of the options. Raises InputError that names the file."""
+        try:
+            columns, others, images = self._known(content)
+            channels = [channel for picture in images.values() for channel in picture.channels]
+            everything = {**others, **columns}
+            self.check([*everything, *channels])
+            for role, column in [*self.roles(), *(("features", pattern) for pattern in self.features)]:
+                holds = everything[column].holds if column in everything else "numbers"
+                if holds == "something else" or (holds == "text" and role in ("weight", "targets", "features")):
+                    raise InputError(f"{role}: column {column!r} holds {holds}, which cannot be used so")
+            names: tuple[str, ...] = ()
+            if columns and self.features:
+                names = self.chosen([column for column, place in columns.items() if place.holds == "numbers"])
+            elif not columns and self.features not in ((), ("*",)):
+                raise InputError("`features` chooses columns of a table; there are images alone")
+            inputs = {"features": self._table({name: columns[name] for name in names})} if names else {}
+            inputs |= {name: self._image(picture) for name, picture in images.items()}
+            roles = {column: everything[column] for _, column in self.roles()}
+            held = Held(
+                features={name: columns[name] for name in names}, roles=roles, images=images, inputs=inputs, rows=0
+            )
+            return replace(held, rows=datasets.rows(content, held.datasets()))
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
+
+    def _table(self, columns: Mapping[str, Place]) -> Input:
+        return Input("table", tuple(columns), tuple(self.unit(name, place.unit) for name, place in columns.items()))
+
+    def _image(self, picture: Picture) -> Input:
+        units = zip(picture.channels, picture.units, strict=True)
+        return Input("image", picture.channels, tuple(self.unit(name, unit) for name, unit in units), picture.shape)
+
+    def _inputs(
+        self, blocks: Mapping[str, Shaped[np.ndarray, "event ..."]], held: Held
+    ) -> dict[str, Float32[np.ndarray, "event ..."]]:
+        """Return the features and images of the rows that were read."""
+        found: dict[str, Float32[np.ndarray, "event ..."]] = {}
+        if held.features:
+            found["features"] = self._features(blocks, held.features)
+        for name, picture in held.images.items():
+            values = blocks[picture.dataset]
+            values = values if values.ndim == 4 else values[:, None]
+            found[name] = self.blanked(values.astype(np.float32, copy=False))
+        return found
+
+    def _features(
+        self, blocks: Mapping[str, Shaped[np.ndarray, "event ..."]], columns: Mapping[str, Place]
+    ) -> Float32[np.ndarray, "event feature"]:
+        """Return columns side by side; those of one matrix are taken from it at once."""
+        matrices = {(place.dataset, place.steps[:-1]) for place in columns.values()}
+        ends = [place.steps[-1] for place in columns.values() if place.steps]
+        last = [step for step in ends if isinstance(step, int)]
+        if len(matrices) > 1 or len(last) < len(columns):
+            return self.table({name: datasets.picked(blocks, place) for name, place in columns.items()}, list(columns))
+        (dataset, steps), *_ = matrices
+        matrix = datasets.picked(blocks, Place(dataset, steps, "numbers"))
+        if last != list(range(matrix.shape[1])):
+            matrix = matrix.take(last, axis=1)
+        with np.errstate(over="ignore"):
+            return self.blanked(np.ascontiguousarray(matrix, np.float32))
+
+
+def _step(content: Any, held: Held, size: int) -> int:
+    """Return how many rows take so many bytes, in whole HDF5 chunks: none is decompressed twice."""
+    read = [content[name] for name in held.datasets()]
+    width = sum(dataset.dtype.itemsize * math.prod(dataset.shape[1:]) for dataset in read)
+    chunk: int = max((dataset.chunks[0] for dataset in read if dataset.chunks), default=1)
+    return max(1, size // max(1, width) // chunk) * chunk
+
+
+def _same(first: str, inputs: Mapping[str, Input], file: str, other: Mapping[str, Input]) -> None:
+    """Raise InputError where two files do not hold the same."""
+    for name in {**inputs, **other}:
+        if name not in inputs or name not in other:
+            raise InputError(f"{file if name in inputs else first} has no {name}, which the other files have")
+        one, two = inputs[name], other[name]
+        if lacking := [column for column in one.columns if column not in two.columns]:
+            raise InputError(f"{file}: {name}: column {lacking[0]!r} is not there, but in {first} it is")
+        if further := [column for column in two.columns if column not in one.columns]:
+            raise InputError(f"{file}: {name}: column {further[0]!r} is not in {first}; leave it out by `features`")
+        if one.columns != two.columns:
+            raise InputError(f"{file}: {name}: the columns are in another order than in {first}")
+        if one.shape != two.shape:
+            raise InputError(f"{file}: {name}: images of {two.shape} pixels, in {first} of {one.shape}")
+        for column, unit, its in zip(one.columns, one.units, two.units, strict=True):
+            if unit != its and any(one.units) and any(two.units):
+                raise InputError(f"{file}: {name}: column {column!r} is in {its!r}, in {first} in {unit!r}")
