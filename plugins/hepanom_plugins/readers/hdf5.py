@@ -54,7 +54,9 @@ class Held:
 
 @dataclass(frozen=True)
 class Hdf5(Roles, Reader):
-    """Reads a table as the input ``features``, or images as ``image``; one row, one event. A table may be
+    """Reads a table as the input ``features``, or images as ``image``; one row, one event.
+
+    A table may be
 
         a matrix               (event, column), named by its attribute ``columns``, by the option, or 0, 1, 2, ...
         a compound dataset     a field that holds several numbers is several columns: ``field[0]``, ``field[1]``, ...
