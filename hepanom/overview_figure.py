@@ -72,5 +72,5 @@ def _panel(ax: matplotlib.axes.Axes, column: Column, found: Overview) -> None:
     ax.set_xlabel(plain(column.name[:LONGEST] + unit), fontsize=8, labelpad=2)
     ax.tick_params(labelsize=7, length=3, which="both")
     ax.tick_params(length=1.5, which="minor")
-    ax.xaxis.get_offset_text().set_fontsize(7)
+    ax.xaxis.get_offset_text().set(fontsize=7, x=0, horizontalalignment="left")  # away from the name
     ax.yaxis.get_offset_text().set_fontsize(7)

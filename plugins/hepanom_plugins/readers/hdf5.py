@@ -249,7 +249,7 @@ class Hdf5(Roles, Reader):
 def _step(content: Any, held: Held, size: int) -> int:
     """Return how many rows take so many bytes, in whole HDF5 chunks: none is decompressed twice."""
     read = [content[name] for name in held.datasets()]
-    width = sum(dataset.dtype.itemsize * math.prod(dataset.shape[1:]) for dataset in read)
+    width: int = sum(dataset.dtype.itemsize * math.prod(dataset.shape[1:]) for dataset in read)
     chunk: int = max((dataset.chunks[0] for dataset in read if dataset.chunks), default=1)
     return max(1, size // max(1, width) // chunk) * chunk
 
