@@ -55,7 +55,9 @@ def opened(file: str) -> Iterator[Any]:
     try:
         with h5py.File(file) as content:
             yield content
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, KeyError) as error:
+        if isinstance(error, KeyError) and "nable to" not in str(error):  # h5py's KeyError for a broken dataset says so
+            raise
         raise BrokenFileError(f"{file}: the HDF5 file is truncated or corrupt ({error}); copy it again") from error
 
 
@@ -83,7 +85,7 @@ def search(content: Any, used: set[str]) -> str:
         if isinstance(entry, h5py.Group):
             if _pandas(entry):
                 wide[name] = "pandas"
-        elif entry.ndim == 1 and entry.dtype.kind in NUMBERS:
+        elif entry.dtype.kind in NUMBERS and _per_event(entry):
             parent = entry.parent.name.strip("/") or "/"
             groups[parent] = f"{parent} (one dataset per column)"
         elif (entry.ndim == 1 and entry.dtype.names) or (entry.ndim in (2, 3, 4) and entry.dtype.kind in NUMBERS):

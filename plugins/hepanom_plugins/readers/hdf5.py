@@ -23,7 +23,7 @@ from hepanom_plugins.readers.roles import Roles, base
 
 log = logging.getLogger(__name__)
 
-CHUNK_BYTES = 8_000_000  # as they lie in the file
+CHUNK_BYTES = 16_000_000  # as they lie in the file
 PART_BYTES = 64_000_000
 
 
@@ -42,11 +42,11 @@ class Held:
         tables = [place.dataset for place in (*self.features.values(), *self.roles.values())]
         return list(dict.fromkeys([*tables, *(picture.dataset for picture in self.images.values())]))
 
-    def block(self, dataset: Any, start: int, stop: int) -> Shaped[np.ndarray, "event ..."]:
+    def block(self, name: str, dataset: Any, start: int, stop: int) -> Shaped[np.ndarray, "event ..."]:
         """Return rows of a dataset; where it is an input as a whole, straight as float32."""
-        columns = [place.steps for place in self.features.values() if place.dataset == dataset.name]
+        columns = [place.steps for place in self.features.values() if place.dataset == name]
         whole = dataset.ndim > 2 or (dataset.ndim == 2 and columns == [(index,) for index in range(dataset.shape[1])])
-        if whole and all(place.dataset != dataset.name for place in self.roles.values()):
+        if whole and all(place.dataset != name for place in self.roles.values()):
             return datasets.numbers(dataset, start, stop)
         rows: Shaped[np.ndarray, "event ..."] = dataset[start:stop]
         return rows
@@ -127,7 +127,7 @@ class Hdf5(Roles, Reader):
         return found
 
     def read(self, part: Part) -> Iterator[Events]:
-        """Yield the part's events in chunks of some 8 MB, whole HDF5 chunks each.
+        """Yield the part's events in chunks of some 16 MB, whole HDF5 chunks each.
 
         Raises BrokenFileError for a truncated file, InputError for a dataset or column that is not there or has another
         length or shape, a label of no class, a weight that is missing.
@@ -139,7 +139,7 @@ class Hdf5(Roles, Reader):
             step = _step(content, held, CHUNK_BYTES)
             for start in range(part.start, part.stop, step):
                 rows = np.arange(start, min(start + step, part.stop))
-                blocks = {name: held.block(content[name], start, start + len(rows)) for name in held.datasets()}
+                blocks = {name: held.block(name, content[name], start, start + len(rows)) for name in held.datasets()}
                 roles = {column: datasets.picked(blocks, place) for column, place in held.roles.items()}
                 yield self.events(roles, self._inputs(blocks, held), rows, part.file)
 
@@ -192,8 +192,8 @@ class Hdf5(Roles, Reader):
             self.check([*everything, *channels])
             for role, column in [*self.roles(), *(("features", pattern) for pattern in self.features)]:
                 holds = everything[column].holds if column in everything else "numbers"
-                if holds == "something else" or (holds == "text" and role in ("weight", "targets", "features")):
-                    raise InputError(f"{role}: column {column!r} holds {holds}, which cannot be used so")
+                if holds != "numbers" and (holds != "text" or role in ("weight", "targets", "features")):
+                    raise InputError(f"{role}: column {column!r} holds {holds}; numbers are needed")
             names: tuple[str, ...] = ()
             if columns and self.features:
                 names = self.chosen([column for column, place in columns.items() if place.holds == "numbers"])

@@ -11,7 +11,7 @@ import pytest
 
 from hepanom.contracts import Part
 from hepanom.errors import BrokenFileError, InputError
-from hepanom.events import Events
+from hepanom.events import Events, hash64
 from hepanom_plugins.readers import hdf5
 from hepanom_plugins.readers.hdf5 import Hdf5
 
@@ -179,3 +179,81 @@ def test_a_file_that_lost_rows_since_its_parts_were_listed_is_an_error(tmp_path:
     reader = Hdf5(named(tmp_path / "a.h5"))
     with pytest.raises(InputError, match="has 300 rows now, 400 when its parts were listed"):
         list(reader.read(Part(str(tmp_path / "a.h5"), 0, 400)))
+
+
+def test_roles_are_datasets_beside_columns_or_paths_and_nothing_beside_is_a_feature(tmp_path: Path) -> None:
+    weight, run = np.linspace(0.5, 2, NUMBER)[:, None], np.arange(NUMBER) // 100
+    kind = np.array([b"qcd", b"top"])[LABEL]
+    path = named(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file["weight"], file["kind"], file["meta/run"], file["spare"] = weight, kind, run, run
+    options: dict[str, Any] = {"label": "kind", "classes": {"b": ("qcd",), "s": ("top",)}, "weight": "weight"}
+    reader = Hdf5(path, id=("meta/run", "pt"), targets=("mass",), **options)
+    events = read(reader)
+    assert reader.schema().inputs["features"].columns == ("eta",)
+    np.testing.assert_array_equal(events.inputs["features"], MATRIX[:, 1:2])
+    np.testing.assert_array_equal(events.target, MATRIX[:, 2:])
+    np.testing.assert_array_equal(events.weight, weight[:, 0])
+    np.testing.assert_array_equal(events.label, LABEL)
+    np.testing.assert_array_equal(events.event_id, hash64([run, MATRIX[:, 0].astype(float)]))
+    assert tuple(events.beside) == reader.schema().beside == ("meta/run", "pt")
+
+
+def test_an_event_may_have_a_table_and_several_images(tmp_path: Path) -> None:
+    tracks, towers = np.zeros((NUMBER, 2, 2)), np.ones((NUMBER, 3, 2, 4))
+    path = write(tmp_path / "a.h5", features=MATRIX, tracks=tracks, towers=towers)
+    events = read(Hdf5(path, dataset="features", images={"one": "tracks", "two": "towers"}))
+    shapes = {name: np.shape(np.asarray(values)) for name, values in events.inputs.items()}
+    assert shapes == {"features": (NUMBER, 3), "one": (NUMBER, 1, 2, 2), "two": (NUMBER, 3, 2, 4)}
+
+
+@pytest.mark.parametrize("rows", [None, 7, 64, 300])
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_parts_and_chunks_are_whole_hdf5_chunks_and_do_not_change_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int | None, kind: str
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        options: dict[str, Any] = {"chunks": (rows, 3), "compression": "gzip"} if rows else {}
+        file.create_dataset("x", data=MATRIX.astype(kind), **options)
+    reader = Hdf5(str(tmp_path / "a.h5"))
+    whole = read(reader)
+    monkeypatch.setattr(hdf5, "PART_BYTES", 2000)
+    monkeypatch.setattr(hdf5, "CHUNK_BYTES", 700)
+    parts = reader.parts()
+    chunks = [list(reader.read(part)) for part in reversed(parts)][::-1]
+    starts = [int(chunk.beside["row"][0]) for found in chunks for chunk in found]
+    assert all(start % (rows or 1) == 0 for start in starts)
+    assert len(starts) >= len(parts) == len({part.start for part in parts})
+    events = Events.concat([chunk for found in chunks for chunk in found])
+    np.testing.assert_array_equal(events.inputs["features"], MATRIX)
+    np.testing.assert_array_equal(events.event_id, whole.event_id)
+
+
+def test_other_files_may_lack_labels_and_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "a.h5", x=MATRIX, label=LABEL, w=np.full(NUMBER, 2.0), run=LABEL)
+    reader = Hdf5(path, label="label", classes=CLASSES, weight="w", keep=("run",))
+    with caplog.at_level("INFO"):
+        other = reader.on([write(tmp_path / "b.h5", x=MATRIX)])
+    assert "b.h5: without label, run, w" in caplog.text
+    events = read(other)
+    np.testing.assert_array_equal(events.inputs["features"], MATRIX)
+    assert (set(events.label), set(events.weight)) == ({-1}, {1.0})
+    assert (other.schema().classes, other.schema().beside) == (("b", "s"), ("row",))
+
+
+def test_files_whose_units_or_pixels_differ_are_refused(tmp_path: Path) -> None:
+    named(tmp_path / "a.h5")
+    with h5py.File(named(tmp_path / "b.h5"), "a") as file:
+        file["features"].attrs["units"] = ["TeV", "", "GeV"]
+    with pytest.raises(InputError, match=r"b\.h5: features: column 'pt' is in 'TeV', in .*a\.h5 in 'GeV'"):
+        Hdf5(str(tmp_path / "*.h5")).schema()
+    paths = tuple(write(tmp_path / f"{side}.h5", maps=np.zeros((4, side, 3))) for side in (5, 6))
+    with pytest.raises(InputError, match=r"6\.h5: image: images of \(6, 3\) pixels, in .*5\.h5 of \(5, 3\)"):
+        Hdf5(paths).schema()
+
+
+def test_two_files_of_one_name_need_an_id(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    paths = (named(tmp_path / "a.h5"), named(tmp_path / "run" / "a.h5"))
+    with pytest.raises(InputError, match="would give the same event ids; rename one or set `id`"):
+        Hdf5(paths).schema()
