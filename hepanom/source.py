@@ -86,10 +86,10 @@ class Stream:
         for batch in self._mixed(generator):
             pool.append(batch)
             waiting, left = waiting + len(batch), left - len(batch)
-            if left == 0 or waiting < self.window:
+            whole = (waiting - 2) // size * size  # two events at least are left, so that no batch is one event alone
+            if left == 0 or waiting < self.window or whole <= 0:
                 continue
             table = select(joined(pool), torch.randperm(waiting, generator=generator))
-            whole = (waiting - 2) // size * size  # two events at least are left, so that no batch is one event alone
             yield select(table, slice(0, whole))
             pool, waiting = [select(table, slice(whole, None))], waiting - whole
         yield select(joined(pool), torch.randperm(waiting, generator=generator))

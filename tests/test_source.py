@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from trainings import PLAIN, begin, same, weights
 from trainings import table as features
@@ -49,6 +49,7 @@ def order(source: Stream | Table, size: int, seed: int = 1) -> list[list[int]]:
     window=st.integers(1, 400),
     size=st.integers(2, 50),
 )
+@example(sizes=[1, 1], window=1, size=2)  # one event fills a window and is no batch
 def test_an_epoch_takes_every_event_once_in_whole_batches(sizes: list[int], window: int, size: int) -> None:
     tables = order(stream(numbered(sum(sizes)), sizes, window), size)
     assert sorted(number for table in tables for number in table) == list(range(sum(sizes)))
