@@ -19,6 +19,7 @@ SMALL = {
     "lhco": ["train.epochs=1", "model.hidden=[8]"],
     "attpc_muons": ["train.epochs=1"],
     "attpc_simulated": ["data.events=1200", "train.epochs=2"],
+    "occupancy": ["data.events=1200", "train.epochs=2"],
     "quickstart": ["data.events=6000", "train.epochs=2"],
     "higgsml_ae": [BY_HASH, "train.epochs=2"],
     "higgsml_vae": [BY_HASH, "train.epochs=2"],

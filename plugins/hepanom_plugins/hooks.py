@@ -19,6 +19,9 @@ def readers() -> Offers:
         csv="csv:Csv",
         hdf5="hdf5:Hdf5",
         higgsml="higgsml:HiggsML",
+        occupancy="occupancy:Occupancy",
+        occupancy_simulation="occupancy_simulation:OccupancySimulation",
+        parquet="parquet:Parquet",
         toy="toy:Toy",
         root="root:Root",
     )

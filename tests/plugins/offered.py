@@ -53,7 +53,16 @@ OPTIONS: dict[tuple[Kind, str], list[dict[str, Any] | On]] = {
         {"path": "ROOT", "features": ["met", "jet_pt[0]"], "leading": {"jet_pt": 1}, "weight": "w"},
         {"path": "ROOT", "features": [], "points": {"jets": "jet_{pt}"}, "cut": "met > 5", "id": ["event"]},
     ],
+    ("reader", "parquet"): [
+        {"path": "PARQUET", "features": ["met", "jet.pt[0]"], "leading": {"jet.pt": 1}, "weight": "w"},
+        {"path": "PARQUET", "features": [], "points": {"jets": "jet.{pt}"}, "cut": "met > 5", "id": ["event"]},
+    ],
     ("reader", "higgsml"): [{"path": "TABLES"}],
+    ("reader", "occupancy"): [
+        {"path": "HISTOGRAMS", "histogram": "run_*/occupancy", "number": "run_(?P<run>[0-9]+)", "weight": "entries"},
+        {"path": "MAPS", "histogram": "counts", "label": "label", "classes": {"b": [0], "s": [1]}, "keep": ["run"]},
+    ],
+    ("reader", "occupancy_simulation"): [{"events": 1500, "shape": [8, 16], "module": [4, 8]}],
     ("reader", "toy"): [{"events": 140_000, "chunk": 50_000}],
     ("transform", "select"): [{"columns": ["pt_*", "eta"]}],
     ("transform", "drop"): [{"columns": ["eta"]}],
@@ -179,12 +188,47 @@ def write_trees(folder: Path) -> str:
     return str(folder / "part*.root")
 
 
+def write_row_groups(folder: Path) -> str:
+    """Write two small files of row groups with flat columns and a list of records."""
+    generator = np.random.default_rng(2)
+    for number in range(2):
+        counts = generator.integers(0, 4, 60)
+        jets = ak.zip({"pt": ak.unflatten(generator.exponential(30, counts.sum()), counts)})
+        flat = {"event": 60 * number + np.arange(60), "met": generator.exponential(20, 60), "w": generator.random(60)}
+        ak.to_parquet(ak.zip({**flat, "jet": jets}, depth_limit=1), folder / f"part{number}.parquet", row_group_size=25)
+    return str(folder / "part*.parquet")
+
+
+def write_histograms(folder: Path) -> str:
+    """Write two small files with a TH2 for each of ten runs."""
+    generator = np.random.default_rng(3)
+    for number in range(2):
+        with uproot.recreate(folder / f"part{number}.root") as file:
+            for run in range(10):
+                counts = generator.poisson(20, (6, 4)).astype(np.float64)
+                file[f"run_{10 * number + run}/occupancy"] = (counts, np.arange(7.0), np.arange(5.0))
+    return str(folder / "part*.root")
+
+
+def write_maps(folder: Path) -> str:
+    """Write two small files with an array of maps, labels and runs."""
+    generator = np.random.default_rng(4)
+    for number in range(2):
+        with h5py.File(folder / f"part{number}.h5", "w") as file:
+            file["counts"] = generator.poisson(20, (50, 4, 6))
+            file["label"], file["run"] = np.arange(50) % 2, np.full(50, number)
+    return str(folder / "part*.h5")
+
+
 # What stands for files in OPTIONS, and the function that writes them into a folder and returns their path or glob.
 FILES: dict[str, Callable[[Path], str]] = {
     "CLOUDS": write_clouds,
     "TABLES": write_tables,
     "HDF5": write_hdf5,
     "ROOT": write_trees,
+    "PARQUET": write_row_groups,
+    "HISTOGRAMS": write_histograms,
+    "MAPS": write_maps,
 }
 
 

@@ -16,9 +16,9 @@ from hepanom.errors import BrokenFileError, InputError, did_you_mean
 from hepanom.events import Events, Input, Jagged, Schema, hash64
 from hepanom_plugins.readers.clouds import Clouds, Header, Layout, named
 from hepanom_plugins.readers.faults import Faults
-from hepanom_plugins.readers.files import OnBadFile, match_files
+from hepanom_plugins.readers.files import OnBadFile, base, match_files
 from hepanom_plugins.readers.peaks import Peaks
-from hepanom_plugins.readers.roles import Roles, base
+from hepanom_plugins.readers.roles import Roles
 
 log = logging.getLogger(__name__)
 

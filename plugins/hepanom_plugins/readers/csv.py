@@ -17,8 +17,8 @@ from hepanom.contracts import Part, Reader
 from hepanom.errors import InputError
 from hepanom.events import Events, Input, Schema, hash64
 from hepanom_plugins.readers.delimited import Table, Type, guess_types, read_header, read_rows
-from hepanom_plugins.readers.files import OnBadFile, blame_the_file_first, match_files
-from hepanom_plugins.readers.roles import TILE, Roles, base, matched
+from hepanom_plugins.readers.files import OnBadFile, base, blame_the_file_first, match_files
+from hepanom_plugins.readers.roles import TILE, Roles, matched
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from hepanom.errors import InputError, did_you_mean
 try:
     import awkward as ak  # type: ignore[import-untyped]
 except ImportError as error:
-    raise InputError('the reader root needs awkward and uproot: pip install "hepanom[root]"') from error
+    raise InputError('this reader needs awkward: pip install "hepanom[root]" or "hepanom[parquet]"') from error
 
 LONGEST, DEEPEST = 4000, 20
 TOKEN = re.compile(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from gzip import BadGzipFile, GzipFile
 from io import BufferedIOBase
+from pathlib import Path
 from typing import Annotated, Literal
 
 from isal import igzip, isal_zlib
@@ -33,6 +34,24 @@ def match_files(path: str | Sequence[str]) -> list[str]:
             raise InputError(f"no file matches {pattern!r}")
         found |= dict.fromkeys(files)
     return list(found)
+
+
+def find_files(path: str | Sequence[str], suffix: str) -> list[str]:
+    """Return the files that paths, globs, folders and addresses stand for; a folder's are those with the suffix."""
+    found: dict[str, None] = {}
+    for pattern in [path] if isinstance(path, str) else path:
+        if "://" in pattern:
+            found[pattern] = None
+        elif (folder := Path(pattern).expanduser()).is_dir():
+            found |= dict.fromkeys(match_files(str(Path(glob.escape(str(folder))) / f"*{suffix}")))
+        else:
+            found |= dict.fromkeys(match_files(pattern))
+    return list(found)
+
+
+def base(file: str) -> str:
+    """Return what names a file wherever it lies, compressed or not."""
+    return Path(file).name.removesuffix(".gz")
 
 
 @contextmanager

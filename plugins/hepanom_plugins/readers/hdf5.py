@@ -18,8 +18,8 @@ from hepanom.errors import BrokenFileError, InputError
 from hepanom.events import Events, Input, Schema
 from hepanom_plugins.readers import datasets
 from hepanom_plugins.readers.datasets import Picture, Place
-from hepanom_plugins.readers.files import OnBadFile, match_files
-from hepanom_plugins.readers.roles import Roles, base
+from hepanom_plugins.readers.files import OnBadFile, base, match_files
+from hepanom_plugins.readers.roles import Roles
 
 log = logging.getLogger(__name__)
 

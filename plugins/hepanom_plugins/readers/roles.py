@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from pydantic import Field
 
 from hepanom.errors import InputError, did_you_mean
 from hepanom.events import Events, Jagged, hash64, match_columns
+from hepanom_plugins.readers.files import base
 
 BESIDE = {"id", "keep", "category"}  # a column may have several of these roles, but no other twice
 TILE = 2048  # rows transposed at a time: they stay in the cache
@@ -202,11 +202,6 @@ def matched(option: str, patterns: Iterable[str], columns: Sequence[str]) -> tup
         return tuple(match_columns(tuple(patterns), columns))
     except InputError as error:
         raise InputError(f"{option}: {error}") from error
-
-
-def base(file: str) -> str:
-    """Return what names a file wherever it lies, compressed or not."""
-    return Path(file).name.removesuffix(".gz")
 
 
 def _plain(column: Shaped[np.ndarray, " event"]) -> Shaped[np.ndarray, " event"]:

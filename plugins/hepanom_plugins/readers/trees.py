@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
 
 from hepanom.errors import BrokenFileError, InputError
-from hepanom_plugins.readers.files import match_files
+from hepanom_plugins.readers.columnar import Kind
 
 try:
     import awkward as ak  # type: ignore[import-untyped]
@@ -17,24 +20,54 @@ try:
 except ImportError as error:
     raise InputError('the reader root needs awkward and uproot: pip install "hepanom[root]"') from error
 
-Kind = Literal["number", "numbers", "text", "other"]  # of one value per event, or a list of them
 
+@dataclass(frozen=True)
+class Tree:
+    """An open TTree or RNTuple, the kind of every branch and the number of entries."""
 
-def find_files(path: str | Sequence[str]) -> list[str]:
-    """Return the files that paths, globs, folders and addresses stand for; a folder's are its *.root."""
-    found: list[str] = []
-    for pattern in [path] if isinstance(path, str) else path:
-        if "://" in pattern:
-            found.append(pattern)
-        elif (folder := Path(pattern).expanduser()).is_dir():
-            found += match_files(str(Path(glob.escape(str(folder))) / "*.root"))
-        else:
-            found += match_files(pattern)
-    return list(dict.fromkeys(found))
+    file: str
+    content: Any
+    kinds: Mapping[str, Kind]
+    rows: int
+
+    def edges(self, step: int) -> list[int]:
+        """Return 0, every so many entries, and the number of entries."""
+        return [*range(0, self.rows, step), self.rows]
+
+    def chunks(self, names: Sequence[str], rows: range) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """Yield (first entry, entries, arrays): numpy for a number per event, else awkward.
+
+        Raises BrokenFileError where the file cannot be read, InputError where it has fewer entries by now.
+        """
+        if self.rows < rows.stop:
+            raise InputError(f"{self.file}: has {self.rows} entries now, {rows.stop} when its parts were listed")
+        flat = [name for name in names if self.kinds[name] == "number"]
+        library = "np" if isinstance(self.content, uproot.TTree) and len(flat) == len(names) else "ak"
+        steps = self.content.iterate(
+            list(names), step_size=rows.step, entry_start=rows.start, entry_stop=rows.stop, library=library
+        )  # unlike ``arrays`` it does not decompress a basket twice that two steps share
+        for first, stop in pairwise([*rows, rows.stop]):
+            with blamed(self.file):
+                found = next(steps)
+            arrays = {name: found[name] for name in names}
+            if library == "ak":
+                arrays |= {name: ak.to_numpy(arrays[name]) for name in flat}
+            yield first, stop - first, arrays
+
+    def originals(self, rows: range, entries: Int[np.ndarray, " event"]) -> dict[str, Any]:
+        """Return all branches of some entries of a range. Raises InputError for a branch that cannot be copied."""
+        if other := [name for name, kind in self.kinds.items() if kind in ("other", "text")]:
+            raise InputError(
+                f"{self.file}: a skim can hold numbers and lists of numbers; not branch {', '.join(other[:5])}"
+            )
+        with blamed(self.file):
+            found = self.content.arrays(list(self.kinds), entry_start=rows.start, entry_stop=rows.stop, library="ak")
+        kept = found[entries - rows.start]
+        return {name: ak.to_numpy(kept[name]) if kind == "number" else kept[name] for name, kind in self.kinds.items()}
 
 
 @contextmanager
-def opened(file: str, tree: str | None) -> Iterator[Any]:
+def opened(file: str, tree: str | None) -> Iterator[Tree]:
     """Open a tree: the one of that name, or the only one there is.
 
     Raises BrokenFileError for a file that cannot be read, InputError for a file or a tree that is not there.
@@ -45,7 +78,8 @@ def opened(file: str, tree: str | None) -> Iterator[Any]:
         name = _name(file, directory, tree)
         with blamed(file):
             found = directory[name]
-        yield found
+            known, entries = kinds(found), int(found.num_entries)
+        yield Tree(file, found, known, entries)
 
 
 @contextmanager
@@ -75,14 +109,13 @@ def _name(file: str, directory: Any, tree: str | None) -> str:
     raise InputError(f"{file}: {wanted}; trees are: {known}")
 
 
-def kinds(tree: Any, file: str) -> dict[str, Kind]:
+def kinds(tree: Any) -> dict[str, Kind]:
     """Return what every branch of a TTree or field of an RNTuple holds, by name."""
-    with blamed(file):
-        if isinstance(tree, uproot.TTree):
-            branches = tree.iteritems(recursive=True, full_paths=False)
-            return {name: _interpreted(branch.interpretation) for name, branch in branches if not branch.branches}
-        form = tree.arrays(entry_stop=0).layout
-        return {name: _kind_of(form.content(name)) for name in form.fields if not name.startswith("_")}
+    if isinstance(tree, uproot.TTree):
+        branches = tree.iteritems(recursive=True, full_paths=False)
+        return {name: _interpreted(branch.interpretation) for name, branch in branches if not branch.branches}
+    form = tree.arrays(entry_stop=0).layout
+    return {name: _kind_of(form.content(name)) for name in form.fields if not name.startswith("_")}
 
 
 def _interpreted(interpretation: Any) -> Kind:
@@ -101,28 +134,3 @@ def _kind_of(layout: Any) -> Kind:
     if not inner.is_numpy or inner.purelist_depth != 1:
         return "other"
     return "numbers" if layout.is_list else "number"
-
-
-def chunks(
-    tree: Any, file: str, known: Mapping[str, Kind], branches: Sequence[str], entries: range
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (first entry, arrays by branch) in the range's steps: numpy for one number per event, else awkward."""
-    library = "np" if isinstance(tree, uproot.TTree) and all(known[name] == "number" for name in branches) else "ak"
-    steps = tree.iterate(
-        list(branches), step_size=entries.step, entry_start=entries.start, entry_stop=entries.stop, library=library
-    )  # unlike ``arrays`` it does not decompress a basket twice that two steps share
-    for first in entries:
-        with blamed(file):
-            found = next(steps)
-        yield (
-            first,
-            {
-                name: found[name] if library == "np" or known[name] != "number" else ak.to_numpy(found[name])
-                for name in branches
-            },
-        )
-
-
-def stem(file: str) -> str:
-    """Return the base name that tells files apart."""
-    return Path(file).name

@@ -13,8 +13,9 @@ import uproot
 from hepanom.contracts import Part
 from hepanom.errors import BrokenFileError, InputError
 from hepanom.events import Events, Jagged
-from hepanom_plugins.readers import root
-from hepanom_plugins.readers.root import Group, Root
+from hepanom_plugins.readers import columnar
+from hepanom_plugins.readers.columnar import Group
+from hepanom_plugins.readers.root import Root
 
 NUMBER = 500
 
@@ -129,8 +130,8 @@ def test_groups_are_classes_with_weights_of_their_own(tmp_path: Path) -> None:
 
 def test_parts_are_ranges_of_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = read(Root(path=write(tmp_path / "a.root"), features=("met", "jet_pt[0]"), leading={"jet_pt": 1}))
-    monkeypatch.setattr(root, "PART", 300)
-    monkeypatch.setattr(root, "CHUNK", 100)
+    monkeypatch.setattr(columnar, "PART", 300)
+    monkeypatch.setattr(columnar, "CHUNK", 100)
     reader = Root(path=str(tmp_path / "a.root"), features=("met", "jet_pt[0]"), leading={"jet_pt": 1})
     parts = reader.parts()
     assert [(part.start, part.stop) for part in parts[:2]] == [(0, 150), (150, 300)]

@@ -1,0 +1,261 @@
+"""Readers of columns, one value or one list of values per event: what ROOT trees and Parquet files share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from pydantic import Field
+
+from hepanom.contracts import Part, Reader
+from hepanom.errors import BrokenFileError, InputError, did_you_mean
+from hepanom.events import Events, Input, Schema
+from hepanom_plugins.readers.expressions import parse
+from hepanom_plugins.readers.files import OnBadFile, base, find_files
+from hepanom_plugins.readers.objects import cloud, lead, members, per_event
+from hepanom_plugins.readers.roles import Roles
+
+CHUNK = 1 << 20  # numbers read at a time, 4 MB of float32
+PART = 16 * CHUNK
+
+Kind = Literal["number", "numbers", "text", "other"]  # of one value per event, or a list of them
+C = TypeVar("C", bound="Columnar")  # beartype cannot read Self in a method
+
+
+class Columns(Protocol):
+    """An open file: the kind of every column, and how to read some of them."""
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """What every column holds."""
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+
+    def edges(self, step: int) -> list[int]:
+        """Return 0, the rows where parts of about ``step`` rows begin, and the number of rows."""
+
+    def chunks(self, names: Sequence[str], rows: range) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """Yield (first row, rows, arrays) with at most ``rows.step`` rows: numpy, or awkward where a row is a list."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files of one class, with what their events weigh."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    path: str | tuple[str, ...]
+    weight: float | str | None = None
+
+
+@dataclass(frozen=True)
+class Columnar(Roles, Reader):
+    """Options and events of a reader whose files hold columns; the subclasses say what they mean."""
+
+    path: Annotated[
+        str | tuple[str, ...] | None, Field(description="file, glob, folder or address, or several of them")
+    ] = None
+    files: Annotated[
+        dict[str, str | tuple[str, ...] | Group],
+        Field(description="instead of path: class name -> its files, or {path, weight}"),
+    ] = field(default_factory=dict)
+    derive: Annotated[dict[str, str], Field(description="name -> expression of a further column")] = field(
+        default_factory=dict
+    )
+    cut: Annotated[str | None, Field(description="expression that an event must fulfil")] = None
+    points: Annotated[
+        dict[str, str],
+        Field(description="name of a point cloud -> columns of lists, such as jets: Jet_{Px,Py,Pz,E}"),
+    ] = field(default_factory=dict)
+    leading: Annotated[
+        dict[str, Annotated[int, Field(gt=0)]],
+        Field(description="columns of lists -> how many objects become columns: Jet_{Px,Py}: 2 gives Jet_Px[0] to [1]"),
+    ] = field(default_factory=dict)
+    on_bad_file: OnBadFile = "stop"
+
+    suffix: ClassVar[str]
+    counter: ClassVar[str] = "row"  # what the format calls a row and a column
+    called: ClassVar[str] = "column"
+
+    @classmethod
+    def reads(cls, file: str) -> bool:
+        """Say whether this is a file of the format, by its name."""
+        return file.endswith(cls.suffix)
+
+    @abstractmethod
+    def opened(self, file: str) -> AbstractContextManager[Columns]:
+        """Open a file. Raises BrokenFileError for one that cannot be read."""
+
+    def schema(self) -> Schema:
+        """Describe the events from the headers of all files."""
+        first, names = "", tuple[str, ...]()
+        known: Mapping[str, Kind] = {}
+        for file, _ in self._listed():
+            try:
+                with self.opened(file) as content:
+                    found = content.kinds
+            except BrokenFileError:
+                if self.on_bad_file == "stop":
+                    raise
+                continue
+            if not first:
+                first, known, names = file, found, self._names(found, file)
+            for column in self._read(known, first):
+                if found.get(column) != known[column]:
+                    what = f"is {found[column]}" if column in found else "is not there"
+                    raise InputError(f"{file}: {self.called} {column!r} {what}, in {first} it is {known[column]}")
+        if not first:
+            raise InputError("none of the files can be read")
+        inputs = {}
+        if names:
+            inputs["features"] = Input("table", names, tuple(self.unit(name) for name in names))
+        for name, pattern in self.points.items():
+            columns = members(pattern)
+            inputs[name] = Input("points", tuple(columns), tuple(self.unit(column) for column in columns.values()))
+        beside = tuple(dict.fromkeys([self.counter, *self.beside()]))
+        return Schema(inputs, tuple(self.files or self.classes), self.targets, beside)
+
+    def parts(self) -> Sequence[Part]:
+        """List ranges of rows of some 64 MB; a broken file is one part with a problem where they are skipped."""
+        found: list[Part] = []
+        for file, _ in self._listed():
+            try:
+                with self.opened(file) as content:
+                    edges = content.edges(max(1, PART // max(1, len(self._read(content.kinds, file)))))
+            except BrokenFileError as error:
+                if self.on_bad_file == "stop":
+                    raise
+                found.append(Part(file, 0, 0, str(error)))
+                continue
+            found += [Part(file, start, stop) for start, stop in pairwise(edges)]
+        return found
+
+    def read(self, part: Part) -> Iterator[Events]:
+        """Yield the part's events in chunks of some 4 MB.
+
+        Raises BrokenFileError for a truncated file, InputError for a column that is not there or of another kind, a
+        label of no class, a weight that is missing.
+        """
+        group = dict(self._listed())[part.file]
+        with self.opened(part.file) as content:
+            names, columns = self._names(content.kinds, part.file), self._read(content.kinds, part.file)
+            rows = range(part.start, part.stop, max(1, CHUNK // max(1, len(columns))))
+            for first, count, arrays in content.chunks(columns, rows):
+                yield self._events(arrays, names, np.arange(first, first + count), part.file, group)
+
+    def on(self: C, files: Sequence[str]) -> C:
+        """Return this reader for other files; roles whose columns they lack are left out."""
+        file = find_files(files, self.suffix)[0]
+        with self.opened(file) as content:
+            known = {*content.kinds, *self.derive}
+        absent = {text for role, text in self.roles() if role != "id" and not known.issuperset(parse(text).names)}
+        classes: dict[str, tuple[str | int | float, ...]] = self.classes or dict.fromkeys(self.files, ())
+        return replace(self.without(absent), path=tuple(files), files={}, classes=classes)
+
+    def _listed(self) -> list[tuple[str, Group]]:
+        """List the files with their group. Raises InputError for two that would give the same event ids."""
+        if (self.path is None) == (not self.files):
+            raise InputError("set one of `path` and `files`")
+        groups: list[Group] = [] if self.path is None else [Group(self.path)]
+        for entry in self.files.values():
+            groups.append(entry if isinstance(entry, Group) else Group(entry))
+        found = [(file, group) for group in groups for file in find_files(group.path, self.suffix)]
+        names: dict[str, str] = {}
+        for file, _ in found:
+            twin = names.setdefault(base(file), file)
+            if twin != file and not self.id:
+                raise InputError(f"{twin} and {file} would give the same event ids; rename one or set `id`")
+        if len(dict(found)) < len(found):
+            raise InputError("a file is in two groups of `files`; an event has one class")
+        return found
+
+    def _expressions(self) -> list[tuple[str, str]]:
+        """List (option, text) of every expression."""
+        texts = [*self.roles(), *((f"derive.{name}", text) for name, text in self.derive.items())]
+        texts += [
+            ("files", g.weight) for g in self.files.values() if isinstance(g, Group) and isinstance(g.weight, str)
+        ]
+        return [*texts, *([("cut", self.cut)] if self.cut else [])]
+
+    def _names(self, known: Mapping[str, Kind], file: str) -> tuple[str, ...]:
+        """Return the feature columns."""
+        flat = [name for name, kind in known.items() if kind == "number"]
+        objects = [
+            f"{column}[{rank}]"
+            for text, n in self.leading.items()
+            for column in members(text).values()
+            for rank in range(n)
+        ]
+        for pattern in self.features:
+            if known.get(pattern, "number") != "number":
+                raise InputError(
+                    f"{file}: {self.called} {pattern!r} holds {known[pattern]}, no feature; numbers go through "
+                    "`points`, `leading` or an expression in `derive`, text is for label, id or keep"
+                )
+        try:
+            roles = [text for _, text in self.roles() if text not in flat]
+            self.check([*flat, *self.derive, *objects, *roles])
+            return self.chosen([*flat, *self.derive, *objects]) if self.features else ()
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
+
+    def _read(self, known: Mapping[str, Kind], file: str) -> list[str]:
+        """Return the columns that are read. Raises InputError for one that an option names and the file lacks."""
+        needed = [name for name in self._names(known, file) if name in known]
+        for option, text in self._expressions():
+            for name in parse(text).names:
+                if name not in known and name not in self.derive:
+                    raise InputError(
+                        f"{file}: {option}: {text!r}: there is no {self.called} {name!r}; "
+                        f"{did_you_mean(name, [*known, *self.derive])}"
+                    )
+                needed += [name] if name in known else []
+        for text in (*self.points.values(), *self.leading):
+            for column in members(text).values():
+                if known.get(column) != "numbers":
+                    what = f"holds one {known[column]} per event" if column in known else "is not there"
+                    raise InputError(
+                        f"{file}: {text}: {self.called} {column!r} {what}; a list of numbers is needed; "
+                        f"{did_you_mean(column, [name for name, kind in known.items() if kind == 'numbers'])}"
+                    )
+                needed.append(column)
+        return list(dict.fromkeys(needed))
+
+    def _events(
+        self, columns: dict[str, Any], names: Sequence[str], rows: Int64[np.ndarray, " row"], file: str, group: Group
+    ) -> Events:
+        """Turn the columns of one chunk into events."""
+        for name, text in self.derive.items():
+            columns[name] = per_event(parse(text), columns, len(rows))
+        tally: dict[str, int] = {}
+        if self.cut:
+            keep: Bool[np.ndarray, " row"] = np.asarray(per_event(parse(self.cut), columns, len(rows)), bool)
+            tally["entries removed by the cut"] = int((~keep).sum())
+            columns, rows = {name: values[keep] for name, values in columns.items()}, rows[keep]
+        for _, text in self.roles():
+            columns[text] = per_event(parse(text), columns, len(rows))
+        for text, most in self.leading.items():
+            tally[f"objects of {text} beyond the leading {most}"] = lead(columns, text, most)
+        inputs: dict[str, Any] = {}
+        if names:
+            inputs["features"] = self.table({name: columns[name] for name in names}, names)
+        for name, text in self.points.items():
+            inputs[name] = cloud(columns, text, file, rows)
+        roles: Roles = self
+        if group.weight is not None:
+            text, roles = str(group.weight), replace(self, weight="weight")
+            columns["weight"] = per_event(parse(text), columns, len(rows))
+        flat = {column: columns[column] for _, column in roles.roles()}
+        events = roles.events(flat, inputs, rows, file, self.counter)
+        if self.files:
+            index = [g if isinstance(g, Group) else Group(g) for g in self.files.values()].index(group)
+            events = replace(events, label=np.full(len(rows), index))
+        beside = {self.counter: rows, **events.beside}
+        return replace(events, beside=beside, tally={what: count for what, count in tally.items() if count})
