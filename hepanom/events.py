@@ -221,15 +221,13 @@ def hash64(columns: Sequence[Shaped[np.ndarray, " event"]], seed: int = 0) -> UI
     """Hash each event's values to 64 bits: equal values give equal hashes on every machine.
 
     Numbers enter by their 64 bits (integers as they are, floats by their IEEE pattern, -0 as 0), strings by their UTF-8
-    bytes;
-    each word is folded in by the finalizer of SplitMix64.
+    bytes; each word is folded in by the finalizer of SplitMix64.
 
     References:
         G. Steele, D. Lea, C. Flood, Fast splittable pseudorandom number generators, OOPSLA 2014,
         doi:10.1145/2660193.2660195.
     """
-    state = np.full(len(columns[0]), np.uint64(seed % 2**64), np.uint64)
-    state = _mix(state)
+    state = _mix(np.array([seed % 2**64], np.uint64))
     for column in columns:
         state = _mix(state ^ _word(np.asarray(column)))
     return state
@@ -251,8 +249,10 @@ def _word(column: Shaped[np.ndarray, " event"]) -> UInt64[np.ndarray, " event"]:
 
 
 def _mix(state: UInt64[np.ndarray, " event"]) -> UInt64[np.ndarray, " event"]:
-    state = state + np.uint64(0x9E3779B97F4A7C15)
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: UInt64[np.ndarray, " event"] = state ^ (state >> np.uint64(31))
+    mixed: UInt64[np.ndarray, " event"] = state + np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(30)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
     return mixed

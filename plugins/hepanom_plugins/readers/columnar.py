@@ -21,8 +21,8 @@ from hepanom_plugins.readers.files import OnBadFile, base, find_files
 from hepanom_plugins.readers.objects import cloud, lead, members, per_event
 from hepanom_plugins.readers.roles import Roles
 
-CHUNK = 1 << 20  # numbers read at a time, 4 MB of float32
-PART = 16 * CHUNK
+CHUNK_BYTES = 8_000_000  # read at a time
+PART_BYTES = 64_000_000
 
 Kind = Literal["number", "numbers", "text", "other"]  # of one value per event, or a list of them
 C = TypeVar("C", bound="Columnar")  # beartype cannot read Self in a method
@@ -35,15 +35,11 @@ class Columns(Protocol):
     def kinds(self) -> Mapping[str, Kind]:
         """What every column holds."""
 
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
+    def edges(self, names: Sequence[str], size: int) -> list[int]:
+        """Return 0, the rows where parts of some ``size`` bytes of these columns begin, and the number of rows."""
 
-    def edges(self, step: int) -> list[int]:
-        """Return 0, the rows where parts of about ``step`` rows begin, and the number of rows."""
-
-    def chunks(self, names: Sequence[str], rows: range) -> Iterator[tuple[int, int, dict[str, Any]]]:
-        """Yield (first row, rows, arrays) with at most ``rows.step`` rows: numpy, or awkward where a row is a list."""
+    def chunks(self, names: Sequence[str], rows: range, size: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (rows, arrays) of some ``size`` bytes, one after the other: numpy, or awkward for lists and text."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,7 @@ class Columnar(Roles, Reader):
         for file, _ in self._listed():
             try:
                 with self.opened(file) as content:
-                    edges = content.edges(max(1, PART // max(1, len(self._read(content.kinds, file)))))
+                    edges = content.edges(self._read(content.kinds, file), PART_BYTES)
             except BrokenFileError as error:
                 if self.on_bad_file == "stop":
                     raise
@@ -138,7 +134,7 @@ class Columnar(Roles, Reader):
         return found
 
     def read(self, part: Part) -> Iterator[Events]:
-        """Yield the part's events in chunks of some 4 MB.
+        """Yield the part's events in chunks of some 8 MB.
 
         Raises BrokenFileError for a truncated file, InputError for a column that is not there or of another kind, a
         label of no class, a weight that is missing.
@@ -146,9 +142,10 @@ class Columnar(Roles, Reader):
         group = dict(self._listed())[part.file]
         with self.opened(part.file) as content:
             names, columns = self._names(content.kinds, part.file), self._read(content.kinds, part.file)
-            rows = range(part.start, part.stop, max(1, CHUNK // max(1, len(columns))))
-            for first, count, arrays in content.chunks(columns, rows):
+            first = part.start
+            for count, arrays in content.chunks(columns, range(part.start, part.stop), CHUNK_BYTES):
                 yield self._events(arrays, names, np.arange(first, first + count), part.file, group)
+                first += count
 
     def on(self: C, files: Sequence[str]) -> C:
         """Return this reader for other files; roles whose columns they lack are left out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ except ImportError as error:
     raise InputError('the reader parquet needs awkward: pip install "hepanom[parquet]"') from error
 
 INDEX = "__index_level_"  # how pandas names an index without a name
+WIDTH = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4}  # bytes of a value; others have 8
 Steps = tuple[str, ...]  # from a column to the member of a record, in lists or not
 
 
@@ -35,40 +36,50 @@ class RowGroups:
     places: Mapping[str, Steps]
     rows: int
 
-    @property
-    def ends(self) -> list[int]:
-        """Return the first row of every row group, and the number of rows."""
-        metadata = self.content.metadata
-        counts = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
-        return list(accumulate(counts, initial=0))
-
-    def edges(self, step: int) -> list[int]:
-        """Return 0, the first rows of row groups that are at least ``step`` rows apart, and the number of rows."""
-        found = [0]
-        for start, end in zip(self.ends, self.ends[1:], strict=False):
+    def edges(self, names: Sequence[str], size: int) -> list[int]:
+        """Return 0, the rows where parts of some ``size`` bytes of these columns begin, and the number of rows."""
+        found, step = [0], self._step(names, size)
+        for start, end in pairwise(self._ends()):
             if end - found[-1] > step and start > found[-1]:
                 found.append(start)
         return [*found, self.rows] if self.rows else found
 
-    def chunks(self, names: Sequence[str], rows: range) -> Iterator[tuple[int, int, dict[str, Any]]]:
-        """Yield (first row, rows, arrays): numpy for a value per event, else awkward.
+    def chunks(self, names: Sequence[str], rows: range, size: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (rows, arrays) of some ``size`` bytes: numpy for a value per event, else awkward.
 
         Raises BrokenFileError where the file cannot be read, InputError where its row groups are others by now.
         """
-        ends = self.ends
+        ends = self._ends()
         if rows.start not in ends or rows.stop not in ends:
             raise InputError(f"{self.file}: its row groups are not those that were there when its parts were listed")
         groups = list(range(ends.index(rows.start), ends.index(rows.stop)))
-        batches = self.content.iter_batches(rows.step, row_groups=groups, columns=self._paths(names))
-        first = rows.start
+        batches = self.content.iter_batches(self._step(names, size), row_groups=groups, columns=self._paths(names))
         while True:
             with blamed(self.file):
                 batch = next(batches, None)
                 if batch is None:
                     break
                 arrays = {name: self._array(batch, name) for name in names}
-            yield first, len(batch), arrays
-            first += len(batch)
+            yield len(batch), arrays
+
+    def _ends(self) -> list[int]:
+        """Return the first row of every row group, and the number of rows."""
+        metadata = self.content.metadata
+        counts = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+        return list(accumulate(counts, initial=0))
+
+    def _step(self, names: Sequence[str], size: int) -> int:
+        """Return how many rows take some ``size`` bytes, as in the first row group."""
+        if not self.rows:
+            return 1
+        group, paths = self.content.metadata.row_group(0), set(self._paths(names))
+        columns = (group.column(index) for index in range(group.num_columns))
+        held: int = sum(
+            max(column.num_values * WIDTH.get(column.physical_type, 8), column.total_uncompressed_size)
+            for column in columns
+            if column.path_in_schema in paths
+        )  # dictionaries and run lengths make a page smaller than its values
+        return max(1, size * int(group.num_rows) // max(1, held))
 
     def _paths(self, names: Sequence[str]) -> list[str]:
         """Return the paths in the file's own schema: how it names the levels of a list differs between writers."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,12 +29,12 @@ class Tree:
     kinds: Mapping[str, Kind]
     rows: int
 
-    def edges(self, step: int) -> list[int]:
-        """Return 0, every so many entries, and the number of entries."""
-        return [*range(0, self.rows, step), self.rows]
+    def edges(self, names: Sequence[str], size: int) -> list[int]:
+        """Return 0, the entries where parts of some ``size`` bytes of these branches begin, and their number."""
+        return [*range(0, self.rows, self._step(names, size)), self.rows]
 
-    def chunks(self, names: Sequence[str], rows: range) -> Iterator[tuple[int, int, dict[str, Any]]]:
-        """Yield (first entry, entries, arrays): numpy for a number per event, else awkward.
+    def chunks(self, names: Sequence[str], rows: range, size: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (entries, arrays) of some ``size`` bytes: numpy for a number per event, else awkward.
 
         Raises BrokenFileError where the file cannot be read, InputError where it has fewer entries by now.
         """
@@ -43,16 +42,41 @@ class Tree:
             raise InputError(f"{self.file}: has {self.rows} entries now, {rows.stop} when its parts were listed")
         flat = [name for name in names if self.kinds[name] == "number"]
         library = "np" if isinstance(self.content, uproot.TTree) and len(flat) == len(names) else "ak"
-        steps = self.content.iterate(
-            list(names), step_size=rows.step, entry_start=rows.start, entry_stop=rows.stop, library=library
-        )  # unlike ``arrays`` it does not decompress a basket twice that two steps share
-        for first, stop in pairwise([*rows, rows.stop]):
+        step = self._step(names, size)
+        whole = step if isinstance(self.content, uproot.TTree) else max(step, self._cluster(names))
+        # Unlike ``arrays``, ``iterate`` does not decompress a TTree's basket twice that two steps share.
+        reading = self.content.iterate(
+            list(names), step_size=whole, entry_start=rows.start, entry_stop=rows.stop, library=library
+        )
+        for start in range(rows.start, rows.stop, whole):
             with blamed(self.file):
-                found = next(steps)
+                found = next(reading)
             arrays = {name: found[name] for name in names}
             if library == "ak":
                 arrays |= {name: ak.to_numpy(arrays[name]) for name in flat}
-            yield first, stop - first, arrays
+            count = min(whole, rows.stop - start)
+            for first in range(0, count, step):
+                piece = slice(first, min(first + step, count))
+                yield piece.stop - first, {name: array[piece] for name, array in arrays.items()}
+
+    def _step(self, names: Sequence[str], size: int) -> int:
+        """Return how many entries take some ``size`` bytes: whole clusters, or equal shares of a larger one."""
+        if isinstance(self.content, uproot.TTree):
+            held = sum(self.content[name].uncompressed_bytes for name in names)
+            wanted = int(size * self.rows // max(1, held))
+        else:
+            wanted = int(self.content.num_entries_for(size, filter_name=list(names)) or size)
+        cluster = self._cluster(names)
+        return max(
+            1, wanted // cluster * cluster if wanted >= cluster else -(-cluster // -(-cluster // max(1, wanted)))
+        )
+
+    def _cluster(self, names: Sequence[str]) -> int:
+        """Return the entries of the first cluster, after which no branch's basket or page goes on."""
+        if isinstance(self.content, uproot.TTree):
+            edges = self.content.common_entry_offsets(filter_name=list(names))
+            return int(edges[1]) if len(edges) > 1 else max(1, self.rows)
+        return max([1, *(int(cluster.num_entries) for cluster in self.content.cluster_summaries[:1])])
 
     def originals(self, rows: range, entries: Int[np.ndarray, " event"]) -> dict[str, Any]:
         """Return all branches of some entries of a range. Raises InputError for a branch that cannot be copied."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -128,15 +129,34 @@ def test_groups_are_classes_with_weights_of_their_own(tmp_path: Path) -> None:
     assert set(read(scored).label) == {-1}
 
 
-def test_parts_are_ranges_of_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = read(Root(path=write(tmp_path / "a.root"), features=("met", "jet_pt[0]"), leading={"jet_pt": 1}))
-    monkeypatch.setattr(columnar, "PART", 300)
-    monkeypatch.setattr(columnar, "CHUNK", 100)
-    reader = Root(path=str(tmp_path / "a.root"), features=("met", "jet_pt[0]"), leading={"jet_pt": 1})
+@pytest.mark.parametrize("rntuple", [False, True])
+@pytest.mark.parametrize(
+    ("size", "longest"), [(2500, 100), (9000, 400)]
+)  # bytes, entries: less and more than a cluster
+def test_parts_and_chunks_keep_to_clusters_and_do_not_change_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rntuple: bool, size: int, longest: int
+) -> None:
+    made, path = columns(), tmp_path / "a.root"
+    kinds = {name: getattr(a, "dtype", None) or ak.type(a).content for name, a in made.items()}
+    with uproot.recreate(path) as file:
+        tree = (file.mkrntuple if rntuple else file.mktree)("events", kinds)
+        for start in range(0, NUMBER, 100):
+            tree.extend({name: values[start : start + 100] for name, values in made.items()})
+    reader = Root(path=str(path), features=("met", "w", "jet_pt[0]"), leading={"jet_pt": 1})
+    whole = read(reader)
+    np.testing.assert_array_equal(np.asarray(whole.inputs["features"])[:, 0], made["met"].astype(np.float32))
+    monkeypatch.setattr(columnar, "PART_BYTES", size)
+    monkeypatch.setattr(columnar, "CHUNK_BYTES", size // 2)
     parts = reader.parts()
-    assert [(part.start, part.stop) for part in parts[:2]] == [(0, 150), (150, 300)]
-    alone = [Events.concat(list(reader.read(part))) for part in reversed(parts)]
-    np.testing.assert_array_equal(Events.concat(alone[::-1]).inputs["features"], whole.inputs["features"])
+    assert {0, NUMBER}.issubset(edge for part in parts for edge in (part.start, part.stop))
+    assert all(one.stop == two.start for one, two in pairwise(parts))
+    assert 1 < len(parts) < 20
+    assert all(part.start % 100 == 0 or longest == 100 for part in parts)
+    chunks = [list(reader.read(part)) for part in reversed(parts)][::-1]
+    assert max(len(chunk) for found in chunks for chunk in found) < longest
+    again = Events.concat([chunk for found in chunks for chunk in found])
+    np.testing.assert_array_equal(again.inputs["features"], whole.inputs["features"])
+    np.testing.assert_array_equal(again.event_id, whole.event_id)
 
 
 def test_real_files_in_four_compressions_read_the_same(data: Path) -> None:
