@@ -21,7 +21,7 @@ except ImportError as error:
     raise InputError('files in HDF5 need the library h5py: pip install "hepanom[hdf5]"') from error
 
 NUMBERS = "biuf"
-TILE_BYTES = 1_000_000
+TILE_BYTES = 2_500_000
 PANDAS = {"frame": "fixed", "frame_table": "table"}
 
 Holds = Literal["numbers", "text", "something else"]
