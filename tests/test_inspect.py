@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from offered import write_clouds, write_tables
+from offered import write_clouds, write_hdf5, write_row_groups, write_tables, write_trees
 
 from hepanom.cli import hepanom
 
@@ -59,6 +59,10 @@ def test_the_most_specific_reader_is_chosen(tmp_path: Path) -> None:
     assert seen(tables, "--use", "csv", *numbers)["reader"] == "csv"
     (tmp_path / "plain.csv").write_text("mass,pt\n1,2\n", encoding="utf-8")
     assert seen(tmp_path / "plain.csv")["reader"] == "csv"
+    assert seen(write_clouds(tmp_path))["reader"] == "attpc"
+    for written, reader in ((write_hdf5, "hdf5"), (write_trees, "root"), (write_row_groups, "parquet")):
+        (tmp_path / reader).mkdir()
+        assert seen(written(tmp_path / reader))["reader"] == reader
 
 
 @pytest.mark.parametrize(("before", "expected"), [("('higgsml', 'csv')", "picky"), ("()", "higgsml, picky")])
@@ -117,7 +121,7 @@ def test_the_first_recipe_is_accepted_and_runs(tmp_path: Path, state: Path) -> N
     assert json.loads(run.stdout)["status"] == "done"
 
 
-@pytest.mark.parametrize("arguments", [("--use", "toy"), ("toy:5:1500", "--use", "toy"), ("CLOUDS", "--use", "attpc")])
+@pytest.mark.parametrize("arguments", [("--use", "toy"), ("toy:5:1500", "--use", "toy"), ("CLOUDS",)])
 def test_the_recipe_reads_the_same_events(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     recipe = tmp_path / "first.yaml"
     clouds = write_clouds(tmp_path)

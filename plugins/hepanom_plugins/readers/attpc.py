@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -71,6 +71,16 @@ class ATTPC(Peaks, Faults, Roles, Reader):
     ] = None
     chunk: Annotated[int, Field(ge=1, description="most events that are handed over at once")] = 1024
     on_bad_file: OnBadFile = "stop"
+
+    before: ClassVar = ("hdf5", "root")  # which would read the same files, but not as clouds
+
+    @classmethod
+    def reads(cls, file: str) -> bool:
+        """Say whether this is a file of point clouds, by its content."""
+        try:
+            return file.endswith((".h5", ".hdf5", ".root")) and bool(cls(path=file).schema().inputs)
+        except InputError:
+            return False
 
     def schema(self) -> Schema:
         """Describe the events; looks at the headers of all files, which have the same columns."""
