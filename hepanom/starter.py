@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hepanom.errors import InputError
 from hepanom.overview import UNLABELLED, Overview
 
+BOOKKEEPING = re.compile(  # names, less case and all but letters, that say what an event is and not what was measured
+    "(event|run)(id|number|)|row|entry|index|id|ls|lumi(nosity)?(block|)|(event|gen|mc|)weight|"
+    "label|class|target|truth|(is|)(signal|background)"
+)
 SPREAD = 5  # times the mean number of points that the table of points has room for, at most
 
 
@@ -71,20 +75,27 @@ def _transforms(found: Overview) -> Iterator[str]:
         spread = found.points[name]
         room = max(1, min(spread.most, round(SPREAD * spread.total / max(spread.events, 1)), 64))
         yield f"  - {{use: pad, points: {room}, by: first}}  # or an image: {{use: image, axes: [...], ...}}"
-    infinite = [column.name for column in found.columns if column.summary and column.summary.infinite]
-    if tables and len(infinite) < len(found.schema.inputs[tables[0]].columns):
-        named = [name for name in infinite if name in found.schema.inputs[tables[0]].columns]
-        columns = f"columns: {json.dumps(named, ensure_ascii=False)}"
-        yield from (
-            [f"  - {{use: drop, {columns}}}  # some values are infinite, which no model takes; or clip them"]
-            * bool(named)
-        )
+    if tables:
+        yield from _left_out(found, found.schema.inputs[tables[0]].columns)
     features = [column.summary for column in found.columns if column.place in (*tables, *points)]
     if any(summary and summary.missing for summary in features):
         yield "  - {use: missing, fill: median}  # indicator: true tells the model where a value was missing"
     if any(summary and summary.infinite for summary in features):
         yield "  # some values are infinite, which no model takes: {use: drop, columns: [...]} or {use: clip, ...}"
     yield "  - {use: standardize}"
+
+
+def _left_out(found: Overview, features: Sequence[str]) -> Iterator[str]:
+    """Yield the transforms that leave columns of the table out, unless none would be left."""
+    odd = [name for name in features if BOOKKEEPING.fullmatch(re.sub("[^a-z]", "", name.lower()))]
+    infinite = [column.name for column in found.columns if column.summary and column.summary.infinite]
+    infinite = [name for name in features if name in infinite and name not in odd]
+    for names, why in (
+        (odd, "by their names nothing measured: `label`, `id`, `weight` or `keep` of the reader take them"),
+        (infinite, "some values are infinite, which no model takes; or clip them"),
+    ):
+        if names and len(odd) + len(infinite) < len(features):
+            yield f"  - {{use: drop, columns: {json.dumps(names, ensure_ascii=False)}}}  # {why}"
 
 
 def _train(found: Overview) -> Iterator[str]:

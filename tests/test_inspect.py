@@ -133,6 +133,15 @@ def test_the_recipe_reads_the_same_events(tmp_path: Path, arguments: tuple[str, 
     assert ("missing" in plain["transforms"]) == any(column["missing"] for column in found["columns"])
 
 
+def test_the_first_recipe_leaves_out_what_is_no_measurement_by_its_name(tmp_path: Path) -> None:
+    file, recipe = tmp_path / "plain.csv", tmp_path / "first.yaml"
+    rows = "".join(f"{row},{row % 2},1.5,{row / 7},{row}\n" for row in range(30))
+    file.write_text(f"eventNumber,isSignal,gen_weight,run_time,pt\n{rows}", encoding="utf-8")
+    assert call(file, "--recipe", recipe).exit_code == 0
+    written = recipe.read_text(encoding="utf-8")
+    assert '- {use: drop, columns: ["eventNumber", "isSignal", "gen_weight"]}  # by their names nothing' in written
+
+
 def test_a_recipe_is_never_overwritten(tmp_path: Path) -> None:
     recipe = tmp_path / "mine.yaml"
     recipe.write_text("mine", encoding="utf-8")
