@@ -94,10 +94,15 @@ def _numbers(metrics: Mapping[str, Mapping[str, float | None]]) -> list[Table]:
             curves.setdefault(metric, {})[scorer] = _interval(number)
         elif len(path) == 1 and path[0] != "unweighted" and not path[0].startswith("category_"):
             cuts.setdefault((scorer, path[0]), {})[metric] = f"{number['value']:.3g}"
-    return [
-        _pivot("test share, weighted", ("number",), {(metric,): row for metric, row in curves.items()}),
-        _pivot("at the thresholds, weighted", ("scorer", "rule"), {(*key,): row for key, row in cuts.items()}),
-    ]
+    tables: list[Table] = []
+    if curves:
+        rows = {(metric,): row for metric, row in curves.items()}
+        tables.append(_pivot("test share, weighted", ("number",), rows))
+    if cuts:
+        tables.append(
+            _pivot("at the thresholds, weighted", ("scorer", "rule"), {(*key,): row for key, row in cuts.items()})
+        )
+    return tables
 
 
 def _interval(number: Mapping[str, float | None]) -> str:

@@ -134,7 +134,7 @@ def blamed(file: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{file}: is not there") from error
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].split(". ")[0].rstrip(".")
         raise BrokenFileError(f"{file}: is truncated, corrupt or no Parquet file: {reason}; copy it again") from error
 
 
