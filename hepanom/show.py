@@ -94,15 +94,11 @@ def _numbers(metrics: Mapping[str, Mapping[str, float | None]]) -> list[Table]:
             curves.setdefault(metric, {})[scorer] = _interval(number)
         elif len(path) == 1 and path[0] != "unweighted" and not path[0].startswith("category_"):
             cuts.setdefault((scorer, path[0]), {})[metric] = f"{number['value']:.3g}"
-    tables: list[Table] = []
-    if curves:
-        rows = {(metric,): row for metric, row in curves.items()}
-        tables.append(_pivot("test share, weighted", ("number",), rows))
-    if cuts:
-        tables.append(
-            _pivot("at the thresholds, weighted", ("scorer", "rule"), {(*key,): row for key, row in cuts.items()})
-        )
-    return tables
+    tables = [
+        _pivot("test share, weighted", ("number",), {(metric,): row for metric, row in curves.items()}),
+        _pivot("at the thresholds, weighted", ("scorer", "rule"), {(*key,): row for key, row in cuts.items()}),
+    ]
+    return [table for table in tables if table.rows]
 
 
 def _interval(number: Mapping[str, float | None]) -> str:
