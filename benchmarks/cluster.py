@@ -1,7 +1,8 @@
 """Scoring compressed ROOT files on two dask workers beside one process, each with one thread; rounds interleaved.
 
 Eight files of 250,000 events with 30 float32 branches, zlib 1; an autoencoder 30-100-50-25-2. What is measured is
-``output.score_files`` into a Parquet file after each contestant has scored once, so that imports do not count.
+``output.score_files`` into a Parquet file after each contestant has scored once, so that imports do not count. The
+workers start as docs/scale.md says: dask's own default gives every freed block back to the system, and costs half.
 
     python benchmarks/cluster.py [rounds]
 """
@@ -10,7 +11,8 @@ from __future__ import annotations
 
 import os
 
-os.environ |= {"OMP_NUM_THREADS": "1"}  # before torch is there: the workers take it from here
+# Before torch is there, for the workers take it from here; glibc has read its own when this process began.
+os.environ |= {"OMP_NUM_THREADS": "1", "MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_MMAP_THRESHOLD_": "1073741824"}
 
 import statistics
 import sys
