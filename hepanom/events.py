@@ -143,7 +143,9 @@ class Events:
         return len(self.event_id)
 
     def mask(self, keep: Bool[np.ndarray, " event"]) -> Events:
-        """Return the events where ``keep`` is true."""
+        """Return the events where ``keep`` is true; where it is true for all, the arrays are the same, not copied."""
+        if keep.all():
+            return replace(self, tally={})
         return replace(_rebuild(self, lambda name: _take(dict(_columns(self))[name], keep)), tally={})
 
     @staticmethod

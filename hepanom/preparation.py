@@ -54,12 +54,14 @@ class Chosen:
 
     def _picked(self, chunks: Iterable[Events]) -> Iterator[Events]:
         recipe, schema, trained = self.shares.parts.recipe, self.shares.parts.schema, self.shares.trained()
-        for chunk in chunks:
-            events = chunk if trained is None else chunk.mask(np.isin(chunk.label, list(trained)))
+
+        def picked(events: Events) -> Events:
+            events = events if trained is None else events.mask(np.isin(events.label, list(trained)))
             events = with_category(events, recipe.train.per, self.labels, schema)
             events = events if len(self.labels) == 1 else events.mask(events.category == self.index)
-            if len(events):
-                yield with_weight(events, recipe.train.weighted)
+            return with_weight(events, recipe.train.weighted)
+
+        return filter(len, map(picked, chunks))
 
 
 def chosen(shares: Shares, share: str, labels: Sequence[str], index: int) -> Chosen:
@@ -174,5 +176,8 @@ def valid_tables(events: Chosen, states: Sequence[State], schema: Schema, device
 
 def tables(parts: Parts, states: Sequence[State], schema: Schema, chunks: Iterable[Events]) -> Iterator[Batch]:
     """Yield events as the network sees them, on the CPU."""
-    for chunk in chunks:
-        yield to_batch(prepare(parts, states, chunk), schema, torch.device("cpu"))
+
+    def table(chunk: Events) -> Batch:
+        return to_batch(prepare(parts, states, chunk), schema, torch.device("cpu"))
+
+    return map(table, chunks)

@@ -80,10 +80,12 @@ class Shares:
 
     def chunks_of(self, share: str, part: Part) -> Iterator[Events]:
         """Yield the events of a share from one part, read anew."""
-        for _, chunk in read_parts(self.parts.reader, [part]):
-            events = chunk.mask(membership(chunk, self.parts.recipe.split) == SHARES.index(share))
-            if len(events):
-                yield events
+
+        def of_share(found: tuple[Part, Events]) -> Events:
+            return found[1].mask(membership(found[1], self.parts.recipe.split) == SHARES.index(share))
+
+        # A map holds no chunk while it waits, as a loop's variable would.
+        return filter(len, map(of_share, read_parts(self.parts.reader, [part])))
 
     def total(self, share: str, classes: Collection[int] | None = None, category: str | None = None) -> Cell:
         """Return the counts of a share, of some of its classes, of one of its categories."""

@@ -89,10 +89,11 @@ class Stream:
             whole = (waiting - 2) // size * size  # two events at least are left, so that no batch is one event alone
             if left == 0 or waiting < self.window or whole <= 0:
                 continue
-            table = select(joined(pool), torch.randperm(waiting, generator=generator))
+            table = shuffled(pool, generator)
+            pool, waiting = [select(table, torch.arange(whole, waiting))], waiting - whole
             yield select(table, slice(0, whole))
-            pool, waiting = [select(table, slice(whole, None))], waiting - whole
-        yield select(joined(pool), torch.randperm(waiting, generator=generator))
+            del table
+        yield shuffled(pool, generator)
 
     def _mixed(self, generator: torch.Generator | None) -> Iterator[Batch]:
         """Yield all batches: with a generator from a few random parts at a time, in turns, else in order."""
@@ -151,6 +152,13 @@ def joined(batches: Sequence[Batch]) -> Batch:
         torch.cat([batch.label for batch in batches]),
         torch.cat(targets) if targets else None,
     )
+
+
+def shuffled(batches: list[Batch], generator: torch.Generator) -> Batch:
+    """Return the events of all batches in a random order; the list is empty then, to hold no event twice."""
+    table = joined(batches)
+    batches.clear()
+    return select(table, torch.randperm(len(table), generator=generator))
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:

@@ -43,6 +43,7 @@ def read_parts(
             before = _state(part.file)
             for chunk in reader.read(part):
                 chunks.append(chunk)
+                del chunk  # several parts are open at once: what waits must not hold what it gave away
                 if not skips:  # otherwise nothing counts before the end of the part was seen
                     yield part, chunks.pop()
             if _state(part.file) != before:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from hepanom.contracts import Sketch
 from hepanom.errors import InputError
 from hepanom.events import Events, Schema
+
+TILE = 2**15  # values that stay in a core's cache while they are gone through several times
 
 
 def counted(
@@ -37,17 +41,36 @@ def weights(events: Events) -> Float[np.ndarray, " row"]:
 
 def measure(features: Float[np.ndarray, "row feature"], weight: Float[np.ndarray, " row"]) -> Sketch:
     """Return, per column, over its finite values: sum of weights, mean, M2 = sum w (x - mean)^2, lowest and highest."""
+    rows = tile_rows(features)
+    return reduce(
+        merge,
+        (
+            _measure_tile(features[start : start + rows], weight[start : start + rows])
+            for start in range(0, max(1, len(features)), rows)
+        ),
+    )
+
+
+def tile_rows(features: Float[np.ndarray, "row feature"]) -> int:
+    """Return how many rows make a tile."""
+    return max(1, TILE // max(1, int(features.shape[1])))
+
+
+def _measure_tile(features: Float[np.ndarray, "row feature"], weight: Float[np.ndarray, " row"]) -> Sketch:
     finite = np.isfinite(features)
-    values = np.where(finite, features, 0).astype(np.float64)
-    total = weight @ finite
+    if whole := bool(finite.all()):
+        values, total = features.astype(np.float64), np.full(features.shape[1], weight.sum())
+    else:
+        values, total = np.where(finite, features, 0).astype(np.float64), weight @ finite
     mean = ratio(weight @ values, total)
-    deviation = np.where(finite, values - mean, 0)
+    deviation = values - mean if whole else np.where(finite, values - mean, 0)
+    low, high = (features, features) if whole else (np.where(finite, features, end) for end in (np.inf, -np.inf))
     return {
         "total": total,
         "mean": mean,
         "m2": weight @ (deviation * deviation),
-        "low": np.where(finite, features, np.inf).min(0, initial=np.inf).astype(np.float64),
-        "high": np.where(finite, features, -np.inf).max(0, initial=-np.inf).astype(np.float64),
+        "low": low.min(0, initial=np.inf).astype(np.float64),
+        "high": high.max(0, initial=-np.inf).astype(np.float64),
     }
 
 

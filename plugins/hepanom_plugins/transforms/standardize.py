@@ -48,8 +48,11 @@ class Standardize(Transform):
         """Return the events with standardized columns, in the precision that they have."""
         name, _ = schema.table()
         features = np.asarray(events.inputs[name])
+        scaled, rows = np.empty_like(features), moments.tile_rows(features)
         with np.errstate(over="ignore"):  # what is too far out becomes infinite, which the core reports with its column
-            scaled = ((features - state["mean"]) / state["std"]).astype(features.dtype)
+            for start in range(0, len(features), rows):
+                tile = slice(start, start + rows)
+                scaled[tile] = (features[tile] - state["mean"]) / state["std"]
         before = 0.0 if events.log_jacobian is None else events.log_jacobian
         log_jacobian = np.full(len(events), -np.log(state["std"]).sum()) + before
         return replace(events, inputs={**events.inputs, name: scaled}, log_jacobian=log_jacobian)
