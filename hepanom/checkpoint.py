@@ -47,7 +47,11 @@ def save(training: Training, path: Path) -> None:
 
 def _history(training: Training) -> Float[Tensor, "epoch column"]:
     """Return the records as numbers: as text they would cost more than a short epoch after some hundred of them."""
-    rows = [[r.epoch, r.validation, r.best, r.events_per_second, *r.losses.values()] for r in training.history]
+    terms = list(training.history[0].losses) if training.history else []
+    rows = [
+        [r.epoch, r.validation, r.best, r.events_per_second, *(r.losses.get(term, float("nan")) for term in terms)]
+        for r in training.history
+    ]
     return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1 if rows else 4)
 
 

@@ -7,7 +7,7 @@ with the recipe and ``hepanom plugins NAME`` explains them. Methods with a body 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -121,15 +121,37 @@ class Transform(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """Events on a device: float32 tensors of equal length."""
+    """Events on a device: float32 tensors of equal length.
+
+    ``log_jacobian`` is ln |dy/dx| of the transforms from the reader's x to the inputs y, where they have one.
+    """
 
     inputs: Mapping[str, Float[Tensor, "event ..."]]
     weight: Float[Tensor, " event"]
     label: Int[Tensor, " event"]
     target: Float[Tensor, "event target"] | None = None
+    log_jacobian: Float[Tensor, " event"] | None = None
 
     def __len__(self) -> int:
         return len(self.weight)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor by name, an input as ``inputs/NAME``."""
+        found = {f"inputs/{name}": values for name, values in self.inputs.items()}
+        found |= {"weight": self.weight, "label": self.label}
+        found |= {} if self.target is None else {"target": self.target}
+        return found | ({} if self.log_jacobian is None else {"log_jacobian": self.log_jacobian})
+
+    @staticmethod
+    def of(tensors: Mapping[str, Tensor]) -> Batch:
+        """Return the batch whose ``tensors()`` these are."""
+        inputs = {name.removeprefix("inputs/"): values for name, values in tensors.items() if name[:7] == "inputs/"}
+        rest = (tensors.get(name) for name in ("target", "log_jacobian"))
+        return Batch(inputs, tensors["weight"], tensors["label"], *rest)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Return the batch with every tensor changed in the same way."""
+        return Batch.of({name: change(values) for name, values in self.tensors().items()})
 
 
 @dataclass(frozen=True)
@@ -156,7 +178,10 @@ class Player:
 
 
 class Network(nn.Module):
-    """What a model builds: named outputs for scorers, named loss terms for the training loop."""
+    """What a model builds: named outputs for scorers, named loss terms for the training loop.
+
+    What ``prepare`` learns it keeps in buffers, whose shapes may depend on the events: a stored state brings its own.
+    """
 
     def players(self) -> dict[str, Player]:
         """Return who is trained; a network fitted by ``prepare`` alone returns {}.
@@ -168,6 +193,14 @@ class Network(nn.Module):
     def prepare(self, batches: Iterable[Batch], epoch: int) -> bool:
         """Look at the training batches before an epoch; return True when the network is finished."""
         return False
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take a stored state over, buffers in the shape that they have there; the rest is torch's."""
+        for name, buffer in list(self.named_buffers()):
+            if name in state_dict and state_dict[name].shape != buffer.shape:
+                place, _, leaf = name.rpartition(".")
+                setattr(self.get_submodule(place), leaf, buffer.new_empty(state_dict[name].shape))
+        return super().load_state_dict(state_dict, strict, assign)
 
     def forward(self, batch: Batch, noise: Float[Tensor, " latent"] | None = None) -> Outputs:
         """Return the outputs that the model's ``gives`` names, each (event, ...).

@@ -162,6 +162,10 @@ class Train(Section):
     weighted: bool | Literal["absolute"] = Field(
         default=True, description="use event weights, not at all, or their magnitude"
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="of the products in training: bfloat16 is mixed precision; validation and scores are float32",
+    )
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = Field(default=1, ge=1, description="CPU threads; small networks are fastest with one")
 

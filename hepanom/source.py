@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
 
 from hepanom.contracts import Batch
 from hepanom.stream import select
@@ -36,12 +35,9 @@ class Table:
     def epoch(self, order: torch.Generator, size: int) -> Iterable[Batch]:
         """Return all events in one table."""
         permutation = torch.randperm(len(self.batch), generator=order).to(self.batch.weight.device)
-        pairs = [(values, self.shuffled.inputs[name]) for name, values in self.batch.inputs.items()]
-        pairs += [(self.batch.weight, self.shuffled.weight), (self.batch.label, self.shuffled.label)]
-        if self.batch.target is not None and self.shuffled.target is not None:
-            pairs.append((self.batch.target, self.shuffled.target))
-        for source, destination in pairs:
-            torch.index_select(source, 0, permutation, out=destination)
+        places = self.shuffled.tensors()
+        for name, values in self.batch.tensors().items():
+            torch.index_select(values, 0, permutation, out=places[name])
         return (self.shuffled,)
 
 
@@ -144,14 +140,8 @@ def joined(batches: Sequence[Batch]) -> Batch:
     """Return the events of all batches, in order."""
     if len(batches) == 1:
         return batches[0]
-    inputs = {name: torch.cat([batch.inputs[name] for batch in batches]) for name in batches[0].inputs}
-    targets = [batch.target for batch in batches if batch.target is not None]
-    return Batch(
-        inputs,
-        torch.cat([batch.weight for batch in batches]),
-        torch.cat([batch.label for batch in batches]),
-        torch.cat(targets) if targets else None,
-    )
+    columns = [batch.tensors() for batch in batches]
+    return Batch.of({name: torch.cat([column[name] for column in columns]) for name in columns[0]})
 
 
 def shuffled(batches: list[Batch], generator: torch.Generator) -> Batch:
@@ -163,17 +153,14 @@ def shuffled(batches: list[Batch], generator: torch.Generator) -> Batch:
 
 def moved(batch: Batch, device: torch.device) -> Batch:
     """Return the batch on a device."""
-    inputs = {name: values.to(device) for name, values in batch.inputs.items()}
-    target = None if batch.target is None else batch.target.to(device)
-    return Batch(inputs, batch.weight.to(device), batch.label.to(device), target)
+    return batch.map(lambda values: values.to(device))
 
 
 def scaled(batch: Batch, mean_weight: float) -> Batch:
     """Return the batch with its weights divided by their mean over all training events."""
-    return Batch(batch.inputs, batch.weight / mean_weight, batch.label, batch.target)
+    return replace(batch, weight=batch.weight / mean_weight)
 
 
 def nbytes(batch: Batch) -> int:
     """Return the bytes that the events take."""
-    tensors: list[Tensor] = [*batch.inputs.values(), batch.weight, batch.label]
-    return sum(tensor.nbytes for tensor in tensors) + (batch.target.nbytes if batch.target is not None else 0)
+    return sum(values.nbytes for values in batch.tensors().values())

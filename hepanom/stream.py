@@ -172,6 +172,7 @@ def to_batch(events: Events, schema: Schema, device: torch.device) -> Batch:
         torch.from_numpy(events.weight.astype(np.float32)).to(device),
         torch.from_numpy(events.label.astype(np.int64)).to(device),
         target,
+        None if events.log_jacobian is None else torch.from_numpy(events.log_jacobian.astype(np.float32)).to(device),
     )
 
 
@@ -197,9 +198,7 @@ def _finite(
 
 def select(batch: Batch, index: slice | torch.Tensor) -> Batch:
     """Return the events of a batch that an index or a slice names."""
-    inputs = {name: values[index] for name, values in batch.inputs.items()}
-    target = None if batch.target is None else batch.target[index]
-    return Batch(inputs, batch.weight[index], batch.label[index], target)
+    return batch.map(lambda values: values[index])
 
 
 def slices(events: int, size: int) -> list[slice]:

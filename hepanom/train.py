@@ -126,6 +126,11 @@ def fit(training: Training, train: Source, valid: Iterable[Batch]) -> Iterator[E
     size = -(-options.batch // team.size())
     events = team.gather(train.events)
     steps = max(len(slices(number, size)) for number in events)
+    if team.size() > 1 and type(network).prepare is not Network.prepare:
+        raise InputError(
+            f"{type(network).__name__} learns from all events at once, which several processes do not have together; "
+            "run it in one process"
+        )
     while not training.finished:
         began = time.perf_counter()
         epoch = len(training.history)
@@ -190,8 +195,9 @@ def _one_table(
         for name, player in players.items():
             for _ in range(player.steps):
                 training.optimizers[name].zero_grad(set_to_none=False)
-                terms = training.network.loss(name, batch, share)
-                weighted = {term: torch.dot(value, batch.weight) for term, value in terms.items()}
+                with torch.autocast(batch.weight.device.type, torch.bfloat16, training.options.precision == "bfloat16"):
+                    terms = training.network.loss(name, batch, share)
+                weighted = {term: torch.dot(value.float(), batch.weight) for term, value in terms.items()}
                 loss = reduce(torch.add, weighted.values())
                 (loss / len(batch) if team.size() == 1 else loss).backward()  # type: ignore[no-untyped-call]
                 _update(training, name, len(batch))

@@ -13,13 +13,12 @@ from torch import Tensor
 
 from hepanom.contracts import Batch, Model, Network, Outputs
 from hepanom.events import Schema
+from hepanom_plugins.models.latent import LOG_VARIANCE, Divergence
 from hepanom_plugins.models.layers import Dense
-
-LOG_VARIANCE = 10.0
 
 
 @dataclass(frozen=True)
-class VAE(Dense, Model):
+class VAE(Divergence, Dense, Model):
     """Variational autoencoder for a table of features or an image, whose pixels are the features.
 
     The encoder gives a diagonal Gaussian q(z|x) = N(m, s^2), the decoder a diagonal Gaussian p(x|z) = N(m', s'^2); the
@@ -35,9 +34,6 @@ class VAE(Dense, Model):
 
     References:
         D. Kingma, M. Welling, Auto-encoding variational Bayes, 2013, arXiv:1312.6114.
-        I. Higgins et al., beta-VAE, ICLR 2017.
-        D. Kingma et al., Improved variational inference with inverse autoregressive flow, 2016, arXiv:1606.04934
-        (free bits, appendix C.8).
         A. Nardelli, bachelor's thesis, Trento 2016, eq. 3.17.
     """
 
@@ -49,9 +45,6 @@ class VAE(Dense, Model):
         "gaussian"
     )
     variance: Annotated[float, Field(gt=0, description="the decoder's variance where it is fixed")] = 1.0
-    beta: Annotated[float, Field(ge=0, description="factor of the KL divergence")] = 1.0
-    warmup: Annotated[float, Field(ge=0, le=1, description="share of the epochs over which beta rises from 0")] = 0.0
-    free_bits: Annotated[float, Field(ge=0, description="nats per latent dimension that cost nothing")] = 0.0
 
     def build(self, schema: Schema) -> Network:
         """Return the network for the schema's only table or image."""
@@ -103,8 +96,7 @@ class VAENetwork(Network):
     def loss(self, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, " event"]]:
         """Return the negative log likelihood at one drawn code, beta times the KL divergence, and the penalties."""
         options = self.options
-        beta = options.beta * min(1.0, progress / options.warmup if options.warmup else 1.0)
-        terms = self._terms(batch, beta, options.free_bits)
+        terms = self._terms(batch, options.beta_at(progress), options.free_bits)
         return {**terms, **options.penalty(self, terms["kl"])}
 
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:
@@ -116,18 +108,8 @@ class VAENetwork(Network):
         x = batch.inputs[self.input].flatten(1)
         mean, log_variance = self.encode(x)
         z = torch.addcmul(mean, (log_variance / 2).exp(), torch.randn_like(mean))
-        divergence = kl(mean, log_variance)
-        if free_bits:
-            average = batch.weight @ divergence / batch.weight.sum()
-            divergence = torch.where(average > free_bits, divergence, free_bits)
-        return {"negative_log_likelihood": negative_log_likelihood(x, *self.decode(z)), "kl": beta * divergence.sum(1)}
-
-
-def kl(
-    mean: Float[Tensor, "event latent"], log_variance: Float[Tensor, "event latent"]
-) -> Float[Tensor, "event latent"]:
-    """Return KL(N(m, s^2) || N(0, 1)) = (m^2 + s^2 - 1 - ln s^2) / 2 of every latent dimension."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+        divergence = self.options.divergence(mean, log_variance, batch.weight, free_bits)
+        return {"negative_log_likelihood": negative_log_likelihood(x, *self.decode(z)), "kl": beta * divergence}
 
 
 def negative_log_likelihood(

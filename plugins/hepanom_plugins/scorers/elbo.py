@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from hepanom.contracts import Batch, Network, Outputs, Scorer, State
-from hepanom_plugins.models.vae import kl
+from hepanom_plugins.models.latent import kl
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hepanom.contracts import Batch, Network, Outputs, Scorer, State
-from hepanom_plugins.models.vae import kl
+from hepanom_plugins.models.latent import kl
 
 
 @dataclass(frozen=True)

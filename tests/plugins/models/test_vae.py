@@ -13,7 +13,8 @@ from torch.distributions import Normal, kl_divergence
 
 from hepanom.contracts import Batch, Network
 from hepanom.events import Input, Schema
-from hepanom_plugins.models.vae import VAE, VAENetwork, kl, negative_log_likelihood
+from hepanom_plugins.models.latent import kl
+from hepanom_plugins.models.vae import VAE, VAENetwork, negative_log_likelihood
 
 SCHEMA = Schema({"features": Input("table", tuple("abc"), ("",) * 3)})
 seeds = st.integers(0, 2**31)
