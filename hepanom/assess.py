@@ -15,6 +15,7 @@ from hepanom.errors import InputError
 from hepanom.evaluate import Scored, apply_expected, evaluate, expected_factors
 from hepanom.events import Events
 from hepanom.fit import background_scores
+from hepanom.probe import Probe, probe
 from hepanom.result import Count, Latent, Result, Sample, Strange
 from hepanom.shares import Shares, counts
 from hepanom.stream import refuse_unknown, rule_weight, weighed, with_category
@@ -58,10 +59,11 @@ def assess(
     """Score and evaluate the test share; ``write`` is given its events, chunk by chunk, with their decision scores."""
     parts, recipe = detector.parts, detector.parts.recipe
     met: list[_Met] = []
-    codes: list[Float[np.ndarray, "event latent"]] = []
+    codes: list[Float[np.ndarray, "replica event latent"]] = []
+    looked_at = recipe.evaluate.latent.events if recipe.evaluate.latent else LATENT_EVENTS
     strangest: dict[str, tuple[Events, Float[np.ndarray, " event"]]] = {}
     sampled = np.zeros(shares.total("test").events, bool)
-    sampled[np.random.default_rng(recipe.seed).permutation(len(sampled))[:LATENT_EVENTS]] = True
+    sampled[np.random.default_rng(recipe.seed).permutation(len(sampled))[:looked_at]] = True
     position = 0
     for chunk in shares.chunks("test"):
         events = with_category(chunk, recipe.train.per, detector.categories, parts.schema)
@@ -104,7 +106,8 @@ def assess(
         train=_train_sample(detector, shares),
         test=Sample(test.decided, test.category, anomaly, test.weight),
         scored=scored,
-        latent=_latent(codes, test, anomaly, sampled),
+        latent=_latent([each[0] for each in codes], test, anomaly, sampled),
+        probes=_probes(detector, codes, test, sampled),
         strangest={label: _strangest(detector, label, *found) for label, found in strangest.items()},
     )
 
@@ -176,6 +179,24 @@ def _train_sample(detector: Detector, shares: Shares) -> Sample:
     found = background_scores(detector, shares, "train")
     decided = decision(detector, found.scores, found.category)
     return Sample(decided, found.category, np.zeros(len(found.weight), np.int64), found.weight)
+
+
+def _probes(
+    detector: Detector,
+    found: Sequence[Float[np.ndarray, "replica _ latent"]],
+    test: _Met,
+    sampled: Bool[np.ndarray, " event"],
+) -> dict[str, Probe]:
+    """Return what the codes of each category know of the classes, where the recipe asks for that."""
+    recipe, classes = detector.parts.recipe, detector.parts.schema.classes
+    if recipe.evaluate.latent is None or not found:
+        return {}
+    codes, category, label = np.concatenate(found, axis=1), test.category[sampled], test.label[sampled]
+    return {
+        name: probe(codes[:, category == index], label[category == index], classes, recipe.evaluate.latent, recipe.seed)
+        for index, name in enumerate(detector.categories)
+        if (category == index).any()
+    }
 
 
 def _latent(

@@ -23,6 +23,28 @@ def lacking_outputs(built: Mapping[Place, Any], document: Document) -> Iterator[
             yield f"{document.where(place)}: {use} needs {', '.join(lacking)}; the model {name} gives {gives}"
 
 
+def lacking_codes(built: Mapping[Place, Any], schema: Schema | None, document: Document) -> Iterator[str]:
+    """Say why there are no latent codes of known classes to evaluate, where the recipe wants that."""
+    wanted, model = document.plain.get("evaluate") or {}, built.get(("model",))
+    if not isinstance(wanted, Mapping) or wanted.get("latent") is None:
+        return
+    where = document.where(("evaluate", "latent"))
+    if model is not None and "latent_mean" not in model.gives:
+        yield f"{where}: the model {document.plain['model']['use']} has no latent codes; leave evaluate.latent out"
+    if schema is not None and len(schema.classes) < 2:
+        yield f"{where}: the classes of at least two kinds of events must be known; set the reader's label and classes"
+
+
+def lacking_scores(built: Mapping[Place, Any], document: Document) -> Iterator[str]:
+    """Say which scorers combine scores that do not stand before them in the recipe."""
+    for place, scorer in built.items():
+        if place[0] == "scores":
+            before = [score.get("name", score["use"]) for score in document.plain["scores"][: place[1]]]
+            for name in scorer.combines():
+                if name not in before:
+                    yield f"{document.where(place)}: there is no score {name!r} before it; {did_you_mean(name, before)}"
+
+
 def failing_transforms(built: Mapping[Place, Any], schema: Schema, document: Document) -> Iterator[str]:
     """Say which transforms do not fit the events that the ones before them leave, up to one that was not built."""
     for index in range(len(document.plain.get("transforms") or ())):

@@ -240,6 +240,10 @@ class Scorer(Protocol):
 
     needs: ClassVar[frozenset[str]]
 
+    def combines(self) -> Sequence[str]:
+        """Return the names of earlier scores of the recipe that this one reads, as outputs ``score/NAME``."""
+        return ()
+
     def fit(self, batches: Iterable[tuple[Batch, Outputs]]) -> State:
         """Return what the score needs to know of the training background."""
         return {}

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from hepanom import train
-from hepanom.contracts import Batch, Network, Outputs, State
+from hepanom.contracts import Batch, Network, Outputs, Scorer, State
 from hepanom.events import Events, Schema
 from hepanom.plugins import Parts
 from hepanom.stream import batches, to_batch
@@ -102,6 +103,22 @@ def outputs(network: Network, table: Batch) -> Iterator[tuple[Batch, Outputs]]:
         yield batch, network(batch)
 
 
+def scores_of(
+    parts: Parts, states: Mapping[str, State], batch: Batch, found: Outputs, network: Network
+) -> dict[str, Float[Tensor, " event"]]:
+    """Return the scores of a batch for every scorer that has a state, in the recipe's order."""
+    scores: dict[str, Tensor] = {}
+    for label, state in states.items():
+        scorer = parts.scorers[label]
+        scores[label] = scorer.score(batch, with_scores(found, scorer, scores), state, network)
+    return scores
+
+
+def with_scores(found: Outputs, scorer: Scorer, scores: Mapping[str, Tensor]) -> Outputs:
+    """Return a network's outputs and, beside them, the earlier scores that a scorer combines."""
+    return {**found, **{f"score/{label}": scores[label] for label in scorer.combines()}}
+
+
 @dataclass(frozen=True)
 class _Visit:
     """A batch that went through one replica's network: where its events stand, and what came out."""
@@ -139,9 +156,10 @@ def score(detector: Detector, events: Events) -> dict[str, Float[np.ndarray, "re
     """
     found = {label: np.full((detector.replicas, len(events)), np.nan) for label in detector.parts.scorers}
     for visit in _visits(detector, events):
-        for label, scorer in detector.parts.scorers.items():
-            state = visit.member.scorers[label]
-            values = scorer.score(visit.batch, visit.outputs, state, visit.member.network)
+        member = visit.member
+        for label, values in scores_of(
+            detector.parts, member.scorers, visit.batch, visit.outputs, member.network
+        ).items():
             found[label][visit.replica, visit.where] = values.double().cpu().numpy()
     return found
 
@@ -225,8 +243,14 @@ def explain(detector: Detector, events: Events, scorer: str) -> list[dict[str, f
     """
     found: list[dict[str, float]] = [{} for _ in range(len(events))]
     for visit in _visits(detector, events):
-        chosen, state = detector.parts.scorers[scorer], visit.member.scorers[scorer]
-        parts = chosen.explain(visit.batch, visit.outputs, state, visit.member.network)
+        chosen, member = detector.parts.scorers[scorer], visit.member
+        scores = (
+            scores_of(detector.parts, member.scorers, visit.batch, visit.outputs, member.network)
+            if chosen.combines()
+            else {}
+        )
+        found_here = with_scores(visit.outputs, chosen, scores)
+        parts = chosen.explain(visit.batch, found_here, member.scorers[scorer], member.network)
         if parts is None:
             continue
         _, table = visit.model.schema.table()
@@ -237,15 +261,15 @@ def explain(detector: Detector, events: Events, scorer: str) -> list[dict[str, f
     return found
 
 
-def latent(detector: Detector, events: Events) -> Float[np.ndarray, "event latent"] | None:
-    """Return the latent codes of the first replica, or None where the model gives none."""
-    found: Float[np.ndarray, "event latent"] | None = None
+def latent(detector: Detector, events: Events) -> Float[np.ndarray, "replica event latent"] | None:
+    """Return the latent codes, those of an image's maps side by side, or None where the model gives none."""
+    found: Float[np.ndarray, "replica event latent"] | None = None
     if "latent_mean" in detector.parts.model.gives:
         for visit in _visits(detector, events):
-            if visit.replica == 0:
-                codes = visit.outputs["latent_mean"].flatten(1).double().cpu().numpy()
-                found = np.zeros((len(events), codes.shape[1])) if found is None else found
-                found[visit.where] = codes
+            codes = visit.outputs["latent_mean"].flatten(1).double().cpu().numpy()
+            if found is None:
+                found = np.zeros((detector.replicas, len(events), codes.shape[1]))
+            found[visit.replica, visit.where] = codes
     return found
 
 

@@ -70,6 +70,14 @@ def numbers(result: Result) -> Iterator[tuple[str, float]]:
             yield f"test/{shown}/high", number.high
             if number.spread is not None:
                 yield f"test/{shown}/spread", number.spread
+    for category, found in result.probes.items():
+        for path, number in found.numbers.items():
+            place = f"latent/{path}" if len(result.probes) == 1 else f"latent/category_{category}/{path}"
+            yield f"test/{place}", number.value
+            yield f"test/{place}/low", number.low
+            yield f"test/{place}/high", number.high
+            if number.spread is not None:
+                yield f"test/{place}/spread", number.spread
 
 
 def thresholds(result: Result) -> Iterator[tuple[str, float]]:

@@ -30,9 +30,9 @@ MANY = 20  # events in a cell, from which on the colours are logarithmic
 def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
     """Return the figures, to be saved under ``canvas.style``.
 
-    ``loss_CATEGORY``, ``score_SCORER_CATEGORY``, ``roc``, ``sic`` and ``latent_CATEGORY``; where there are several
-    categories, ``roc_SCORER`` and ``sic_SCORER`` compare them. Curves need background and anomalies, the plane a model
-    with a latent code: without them they are not there.
+    ``loss_CATEGORY``, ``score_SCORER_CATEGORY``, ``roc``, ``sic``, ``latent_CATEGORY`` and, where the recipe evaluates
+    latent codes, ``probe_CATEGORY``; where there are several categories, ``roc_SCORER`` and ``sic_SCORER`` compare
+    them. Curves need background and anomalies, the plane a model with a latent code: without them they are not there.
     """
     found: dict[str, matplotlib.figure.Figure] = {}
     scorers, labels = list(result.test.scores), drawn_categories(result)
@@ -53,6 +53,8 @@ def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
         for label in labels:
             if result.latent is not None and (figure := _plane(result, result.latent, label)) is not None:
                 found[key("latent", label)] = figure
+            if label in result.probes and result.probes[label].sizes:
+                found[key("probe", label)] = _learning(result, label)
     return found
 
 
@@ -137,6 +139,28 @@ def _plane(result: Result, latent: Latent, label: str) -> matplotlib.figure.Figu
         _anomalies(ax, codes[anomaly], edges)
         high = low + (high - low) / (1 - legend_above(ax))
     ax.set(xlim=edges[0][[0, -1]], ylim=(low, high), xlabel=plain(latent.axes[0]), ylabel=plain(latent.axes[1]))
+    return figure
+
+
+def _learning(result: Result, label: str) -> matplotlib.figure.Figure:
+    """Draw how well a linear classifier on the codes does against the labelled events that it saw."""
+    figure, (ax,) = blank(result, label)
+    found = result.probes[label]
+    mean = found.curve.mean(0)
+    ax.plot(found.sizes, mean, "o-", color=BACKGROUND, label="mean" if len(found.curve) > 1 else None)
+    if len(found.curve) > 1:
+        spread = found.curve.std(0, ddof=1)
+        ax.fill_between(
+            found.sizes,
+            mean - spread,
+            mean + spread,
+            color=BACKGROUND,
+            alpha=0.25,
+            lw=0,
+            label=f"spread of {len(found.curve)} trainings",
+        )
+        ax.legend(loc="lower right")
+    ax.set(xscale="log", ylim=(0, 1.02), xlabel="labelled events", ylabel="mean F1 of the classes")
     return figure
 
 

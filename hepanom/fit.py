@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from hepanom import checkpoint, team, train
-from hepanom.contracts import Batch, Epoch, Network
+from hepanom.contracts import Batch, Epoch, Network, Outputs, State
 from hepanom.detector import (
     CategoryModel,
     Detector,
@@ -23,7 +23,9 @@ from hepanom.detector import (
     outputs,
     rank_table,
     score_chunks,
+    scores_of,
     threads,
+    with_scores,
 )
 from hepanom.errors import InputError
 from hepanom.events import Schema, hash64
@@ -187,11 +189,17 @@ def file_name(label: str, replica: int) -> str:
 
 
 def _member(parts: Parts, network: Network, source: Iterable[Batch]) -> Member:
+    found: dict[str, State] = {}
     with torch.inference_mode():
-        found = {
-            label: scorer.fit(chain.from_iterable(outputs(network, table) for table in source))
-            for label, scorer in parts.scorers.items()
-        }
+        for label, scorer in parts.scorers.items():
+            passed: Iterable[tuple[Batch, Outputs]] = chain.from_iterable(outputs(network, table) for table in source)
+            if scorer.combines():
+                states = dict(found)
+                passed = (
+                    (batch, with_scores(given, scorer, scores_of(parts, states, batch, given, network)))
+                    for batch, given in passed
+                )
+            found[label] = scorer.fit(passed)
     return Member(network, found, {})
 
 

@@ -153,13 +153,14 @@ def build(document: Document, schema: Schema | None = None) -> Parts:
     """
     checked, problems = recipe.check(document)
     built, used, mistakes = _built(document)
-    problems += [*mistakes, *consistency.lacking_outputs(built, document)]
+    problems += [*mistakes, *consistency.lacking_outputs(built, document), *consistency.lacking_scores(built, document)]
     reader = built.get(("data",))
     if schema is None and reader is not None:
         try:
             schema = reader.schema()
         except InputError as error:
             problems.append(f"{document.where(('data',))}: {error}")
+    problems += consistency.lacking_codes(built, schema, document)
     if schema is not None:
         problems += consistency.failing_transforms(built, schema, document)
         problems += consistency.unknown_names(checked, schema, document) if checked else []

@@ -9,22 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field
 
 from hepanom.document import Document, Place
-from hepanom.options import check_options
+from hepanom.optimizers import Adam, Optimizer
+from hepanom.options import Section, Share, check_options
 from hepanom.thresholds import rule_name
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
 Yield = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """A part of the recipe: frozen, strict, and without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Use(Section):
@@ -66,82 +58,6 @@ class Split(Section):
     calibrate: Share = 0.1
     test: Annotated[float, Field(gt=0, lt=1)] | tuple[str | int, ...] = 0.3
     seed: int = Field(default=0, ge=0)
-
-
-class Adam(Section):
-    """Adam (D. Kingma, J. Ba, 2014, arXiv:1412.6980)."""
-
-    use: Literal["adam"] = "adam"
-    lr: float = Field(default=1e-3, gt=0)
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
-    eps: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    amsgrad: bool = False
-
-
-class SGD(Section):
-    """Stochastic gradient descent with (Nesterov) momentum."""
-
-    use: Literal["sgd"]
-    lr: float = Field(default=1e-2, gt=0)
-    momentum: float = Field(default=0.0, ge=0)
-    dampening: float = Field(default=0.0, ge=0)
-    nesterov: bool = False
-    weight_decay: float = Field(default=0.0, ge=0)
-
-    @model_validator(mode="after")
-    def _nesterov(self) -> SGD:
-        if self.nesterov and (self.momentum == 0 or self.dampening > 0):
-            raise PydanticCustomError("nesterov", "nesterov needs momentum above 0 and dampening 0")
-        return self
-
-
-class Adadelta(Section):
-    """Adadelta (M. Zeiler, 2012, arXiv:1212.5701)."""
-
-    use: Literal["adadelta"]
-    lr: float = Field(default=1.0, gt=0)
-    rho: Share = 0.9
-    eps: float = Field(default=1e-6, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-
-
-class Adagrad(Section):
-    """Adagrad (J. Duchi, E. Hazan, Y. Singer, JMLR 12 (2011) 2121)."""
-
-    use: Literal["adagrad"]
-    lr: float = Field(default=1e-2, gt=0)
-    lr_decay: float = Field(default=0.0, ge=0)
-    initial_accumulator_value: float = Field(default=0.0, ge=0)
-    eps: float = Field(default=1e-10, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-
-
-class RMSprop(Section):
-    """RMSprop (T. Tieleman, G. Hinton, 2012), with momentum or centred as in A. Graves, arXiv:1308.0850."""
-
-    use: Literal["rmsprop"]
-    lr: float = Field(default=1e-2, gt=0)
-    alpha: Share = 0.99
-    eps: float = Field(default=1e-8, gt=0)
-    momentum: float = Field(default=0.0, ge=0)
-    centered: bool = False
-    weight_decay: float = Field(default=0.0, ge=0)
-
-
-def _which(optimizer: Any) -> Any:
-    """Return the optimizer's name; without one it is Adam."""
-    return optimizer.get("use", "adam") if isinstance(optimizer, dict) else getattr(optimizer, "use", None)
-
-
-Optimizer = Annotated[
-    Annotated[Adam, Tag("adam")]
-    | Annotated[SGD, Tag("sgd")]
-    | Annotated[Adadelta, Tag("adadelta")]
-    | Annotated[Adagrad, Tag("adagrad")]
-    | Annotated[RMSprop, Tag("rmsprop")],
-    Discriminator(_which),
-]
 
 
 class Train(Section):
@@ -199,6 +115,14 @@ Metric = Literal[
 ]
 
 
+class LatentCodes(Section):
+    """A linear classifier and clusters on the latent codes of test events whose class is known."""
+
+    labelled: float = Field(default=0.15, gt=0, le=1, description="share of them whose labels the classifier may see")
+    test: float = Field(default=0.3, gt=0, lt=1, description="share of those that tests it")
+    events: int = Field(default=20_000, ge=100, description="test events whose codes are looked at")
+
+
 class Evaluate(Section):
     """Which numbers are quoted, on the test share."""
 
@@ -206,6 +130,7 @@ class Evaluate(Section):
     expected: dict[str, Yield] = Field(default={}, description="expected yield of a class in the whole test share")
     b_reg: float = Field(default=10.0, ge=0, description="regularization of the AMS, in expected background events")
     resamples: int = Field(default=100, ge=10, description="bootstrap resamples behind the intervals")
+    latent: LatentCodes | None = Field(default=None, description="what the latent codes know of the classes")
 
 
 class Recipe(Section):

@@ -18,20 +18,20 @@ from hepanom.evaluate import Number
 from hepanom.files import written
 from hepanom.histograms import is_rank, spelled
 from hepanom.result import Result
-from hepanom.tables import cell, curve_table, decision_tables, grouped
+from hepanom.tables import cell, curve_table, decision_tables, grouped, probe_table
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
 PAGE_LIMIT = 4_500_000  # characters of figures inside the page
 COLORS = 256  # of a PNG file: a third of the size, and no difference that an eye would see
-SECTIONS = {"loss": "losses", "score": "scores", "roc": "curves", "sic": "curves", "latent": "latent"}
+SECTIONS = {"loss": "losses", "score": "scores", "roc": "curves", "sic": "curves", "latent": "latent", "probe": "probe"}
 
 
 def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
-    """Return the figures by name: ``loss_CATEGORY``, ``score_SCORER_CATEGORY``, ``roc``, ``sic``, ``latent_CATEGORY``.
+    """Return the figures by name, such as ``loss_CATEGORY`` or ``roc``; ``hepanom.figures.figures`` lists them.
 
-    More about them says ``hepanom.figures.figures``.
+    They are drawn in the style of ``hepanom.canvas``.
     """
     return drawing.figures(result)
 
@@ -96,6 +96,7 @@ def _content(result: Result) -> dict[str, Any]:
         "headline": {scorer: cell(groups[scorer]["auc"]) for scorer in scorers if "auc" in groups.get(scorer, {})},
         "curves": {scorer: curve_table(groups, scorer, result.categories) for scorer in scorers},
         "decisions": {scorer: decision_tables(groups, scorer, result) for scorer in scorers},
+        "probes": {label: probe_table(found) for label, found in result.probes.items()},
         "trainings": [
             (*names, history, drawing.best_epoch(history)) for names, history in result.histories.items() if history
         ],
@@ -105,6 +106,7 @@ def _content(result: Result) -> dict[str, Any]:
         "spelled": spelled,
         "interval": lambda value, low, high: cell(Number(value, low, high, None)),
         "short": short,
+        "cell": cell,
     }
 
 

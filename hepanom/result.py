@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from hepanom.contracts import Epoch
 from hepanom.evaluate import Number, Scored
 from hepanom.events import Schema
+from hepanom.probe import Probe
 from hepanom.thresholds import Threshold
 
 
@@ -85,7 +86,8 @@ class Result:
 
     ``counts`` holds (events, summed weight) by share and class, ``unused`` the events that the split leaves out,
     ``dropped`` the columns that each transform took away by category, ``tally`` what reader and transforms did to
-    events on the way, ``skipped`` the broken files, ``histories`` the epochs by (category, replica).
+    events on the way, ``skipped`` the broken files, ``histories`` the epochs by (category, replica), ``probes`` what
+    the latent codes of each category know of the classes, where the recipe asks for that.
     """
 
     name: str
@@ -107,3 +109,4 @@ class Result:
     scored: Scored
     latent: Latent | None
     strangest: Mapping[str, Sequence[Strange]]
+    probes: Mapping[str, Probe] = field(default_factory=dict)

@@ -42,9 +42,10 @@ def outcome(found: Outcome) -> Plain:
         "run_id": found.run_id,
         "detector": f"{found.artifacts}/detector",
         "report": f"{found.artifacts}/report.html",
-        "metrics": {
-            name: {"value": number.value, "low": number.low, "high": number.high, "spread": number.spread}
-            for name, number in found.result.numbers.items()
+        "metrics": {name: asdict(number) for name, number in found.result.numbers.items()},
+        "latent": {
+            label: {name: asdict(number) for name, number in probe.numbers.items()}
+            for label, probe in found.result.probes.items()
         },
         "thresholds": [
             {
@@ -72,6 +73,7 @@ def outcome_text(plain: Plain) -> str:
     """Return the numbers and thresholds of a run as tables, and where everything is."""
     return text_of(
         *_numbers(plain["metrics"]),
+        *_latent(plain["latent"]),
         _thresholds(plain["thresholds"]),
         *([facts_table(done)] if (done := _done(plain)) else []),
         facts_table({key: str(plain[key]) for key in ("detector", "report", "run_id")}),
@@ -99,6 +101,14 @@ def _numbers(metrics: Mapping[str, Mapping[str, float | None]]) -> list[Table]:
         _pivot("at the thresholds, weighted", ("scorer", "rule"), {(*key,): row for key, row in cuts.items()}),
     ]
     return [table for table in tables if table.rows]
+
+
+def _latent(probes: Mapping[str, Plain]) -> list[Table]:
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for label, numbers in probes.items():
+        for name, number in numbers.items():
+            rows.setdefault((name,), {})[f"category {label}" if len(probes) > 1 else "value"] = _interval(number)
+    return [_pivot("classifier and clusters on latent codes", ("number",), rows)] if rows else []
 
 
 def _interval(number: Mapping[str, float | None]) -> str:
@@ -278,12 +288,12 @@ def anything_text(plain: Plain) -> str:
                 table.add_row(escape(name), f"{value:.5g}")
         return text_of(facts_table(facts), table)
     facts = {key: str(plain[key]) for key in ("folder", "name", "model", "replicas")}
-    facts |= {"scores": ", ".join(plain["scores"])}
+    facts["scores"] = ", ".join(plain["scores"])
     facts |= {
         f"category {label}": f"{len(columns)} columns: {', '.join(columns)}"
         for label, columns in plain["categories"].items()
     }
-    facts |= {f"{key}": json.dumps(value) for key, value in plain["provenance"].items()}
+    facts |= {key: json.dumps(value) for key, value in plain["provenance"].items()}
     table = Table("scorer", "category", "rule", "cut", "background efficiency", box=None)
     for entry in plain["thresholds"]:
         efficiency = f"{entry['background_efficiency']:.3g} ({entry['low']:.3g} to {entry['high']:.3g})"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hepanom.canvas import key
 from hepanom.evaluate import Number
 from hepanom.histograms import spelled
+from hepanom.probe import Probe
 from hepanom.result import Result
 
 DECISIONS = {
@@ -113,6 +114,15 @@ def decision_tables(groups: Groups, scorer: str, result: Result) -> list[Table]:
         if rows:
             tables.append(Table(view, tuple((DECISIONS[name],) for name in metrics), rows))
     return tables
+
+
+def probe_table(probe: Probe) -> Table:
+    """Return a row per class with precision, recall and F1 of the classifier on latent codes, and one of their mean."""
+    rates = {"precision": "precision", "recall": "recall", "f1": "F1"}
+    numbers = probe.numbers
+    rows = [Row((name,), tuple(cell(numbers[f"{rate}/{name}"]) for rate in rates)) for name in probe.classes if numbers]
+    rows += [Row(("mean",), (None, None, cell(numbers["f1_macro"])))] if numbers else []
+    return Table("classifier on latent codes", tuple((rate,) for rate in rates.values()), tuple(rows))
 
 
 def _views(categories: Sequence[str]) -> dict[str, str]:

@@ -161,7 +161,7 @@ def test_principal_components_are_those_of_each_category() -> None:
     assert result.latent is not None
     for index in range(3):
         here = test.category == index
-        expected = PCA(2).fit_transform(codes[here])
+        expected = PCA(2).fit_transform(codes[0, here])
         assert np.abs(result.latent.codes[here]) == pytest.approx(np.abs(expected), rel=1e-3, abs=1e-5)
 
 

@@ -322,7 +322,9 @@ def test_a_score_is_one_repeatable_number_per_event(name: str, options: dict[str
     for model in models:
         network, events, read = network_of(*model, device).eval(), batch(60, model[2], device), set[str]()
         with torch.inference_mode():
-            only = {key: value for key, value in network(events).items() if key in scorer.needs}
+            given = network(events)
+            only = {key: value for key, value in given.items() if key in scorer.needs}
+            only |= {f"score/{name}": next(iter(given.values())).flatten(1).sum(1) for name in scorer.combines()}
             state = scorer.fit([(events, Witness(only, read))])
             first = scorer.score(events, Witness(only, read), state, network)
             parts = scorer.explain(events, Witness(only, read), state, network)
@@ -336,4 +338,5 @@ def test_a_score_is_one_repeatable_number_per_event(name: str, options: dict[str
         assert torch.equal(first, second)
         torch.testing.assert_close(alone[0], first[7], rtol=1e-4, atol=1e-5)
         assert parts is None or (parts.shape[0] == 60 and parts.isfinite().all())
-        assert read == scorer.needs, "the outputs that a scorer reads are those that it needs"
+        known = {*scorer.needs, *(f"score/{name}" for name in scorer.combines())}
+        assert read == known, "the outputs that a scorer reads are those that it needs"

@@ -1,0 +1,88 @@
+"""The optimizers that a recipe may choose, with their options."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from hepanom.options import Section, Share
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Adam(Section):
+    """Adam (D. Kingma, J. Ba, 2014, arXiv:1412.6980)."""
+
+    use: Literal["adam"] = "adam"
+    lr: float = Field(default=1e-3, gt=0)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    amsgrad: bool = False
+
+
+class SGD(Section):
+    """Stochastic gradient descent with (Nesterov) momentum."""
+
+    use: Literal["sgd"]
+    lr: float = Field(default=1e-2, gt=0)
+    momentum: float = Field(default=0.0, ge=0)
+    dampening: float = Field(default=0.0, ge=0)
+    nesterov: bool = False
+    weight_decay: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _nesterov(self) -> SGD:
+        if self.nesterov and (self.momentum == 0 or self.dampening > 0):
+            raise PydanticCustomError("nesterov", "nesterov needs momentum above 0 and dampening 0")
+        return self
+
+
+class Adadelta(Section):
+    """Adadelta (M. Zeiler, 2012, arXiv:1212.5701)."""
+
+    use: Literal["adadelta"]
+    lr: float = Field(default=1.0, gt=0)
+    rho: Share = 0.9
+    eps: float = Field(default=1e-6, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+class Adagrad(Section):
+    """Adagrad (J. Duchi, E. Hazan, Y. Singer, JMLR 12 (2011) 2121)."""
+
+    use: Literal["adagrad"]
+    lr: float = Field(default=1e-2, gt=0)
+    lr_decay: float = Field(default=0.0, ge=0)
+    initial_accumulator_value: float = Field(default=0.0, ge=0)
+    eps: float = Field(default=1e-10, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+class RMSprop(Section):
+    """RMSprop (T. Tieleman, G. Hinton, 2012), with momentum or centred as in A. Graves, arXiv:1308.0850."""
+
+    use: Literal["rmsprop"]
+    lr: float = Field(default=1e-2, gt=0)
+    alpha: Share = 0.99
+    eps: float = Field(default=1e-8, gt=0)
+    momentum: float = Field(default=0.0, ge=0)
+    centered: bool = False
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+def _which(optimizer: Any) -> Any:
+    """Return the optimizer's name; without one it is Adam."""
+    return optimizer.get("use", "adam") if isinstance(optimizer, dict) else getattr(optimizer, "use", None)
+
+
+Optimizer = Annotated[
+    Annotated[Adam, Tag("adam")]
+    | Annotated[SGD, Tag("sgd")]
+    | Annotated[Adadelta, Tag("adadelta")]
+    | Annotated[Adagrad, Tag("adagrad")]
+    | Annotated[RMSprop, Tag("rmsprop")],
+    Discriminator(_which),
+]
