@@ -10,18 +10,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from hepanom.contracts import Epoch
-from hepanom.detector import Detector, decision, dropped, explain, flags, latent, score
+from hepanom.detector import Detector, decision, flags, score
 from hepanom.errors import InputError
 from hepanom.evaluate import Scored, apply_expected, evaluate, expected_factors
 from hepanom.events import Events
 from hepanom.fit import background_scores
+from hepanom.insight import dropped, explain, latent, reconstructions
 from hepanom.probe import Probe, probe
-from hepanom.result import Count, Latent, Result, Sample, Strange
+from hepanom.result import Count, Latent, Picture, Result, Sample, Strange
 from hepanom.shares import Shares, counts
 from hepanom.stream import refuse_unknown, rule_weight, weighed, with_category
 
 STRANGEST = 10
 LATENT_EVENTS = 5_000
+PICTURES = 5
 
 
 def refuse_test(shares: Shares) -> None:
@@ -64,7 +66,7 @@ def assess(
     strangest: dict[str, tuple[Events, Float[np.ndarray, " event"]]] = {}
     sampled = np.zeros(shares.total("test").events, bool)
     sampled[np.random.default_rng(recipe.seed).permutation(len(sampled))[:looked_at]] = True
-    position = 0
+    position, first = 0, None
     for chunk in shares.chunks("test"):
         events = with_category(chunk, recipe.train.per, detector.categories, parts.schema)
         scores = score(detector, events)
@@ -74,6 +76,7 @@ def assess(
         found = latent(detector, events.mask(sampled[position : position + len(events)]))
         codes += [] if found is None else [found]
         position += len(events)
+        first = events.mask(np.arange(len(events)) < PICTURES) if first is None else first
         strangest = {label: _top(strangest.get(label), events, values) for label, values in decided.items()}
     test = _joined(met)
     weight = apply_expected(test.weight, test.label, parts.schema.classes, recipe.evaluate.expected)
@@ -109,6 +112,10 @@ def assess(
         latent=_latent([each[0] for each in codes], test, anomaly, sampled),
         probes=_probes(detector, codes, test, sampled),
         strangest={label: _strangest(detector, label, *found) for label, found in strangest.items()},
+        pictures=[
+            *_pictures(detector, "first of the test share", first),
+            *_strange_pictures(detector, strangest),
+        ],
     )
 
 
@@ -179,6 +186,28 @@ def _train_sample(detector: Detector, shares: Shares) -> Sample:
     found = background_scores(detector, shares, "train")
     decided = decision(detector, found.scores, found.category)
     return Sample(decided, found.category, np.zeros(len(found.weight), np.int64), found.weight)
+
+
+def _strange_pictures(
+    detector: Detector, strangest: Mapping[str, tuple[Events, Float[np.ndarray, " event"]]]
+) -> list[Picture]:
+    """Return the images of the highest scores of the first scorer, the highest first."""
+    scorer, (events, values) = next(iter(strangest.items()))
+    found = _pictures(detector, f"strangest by {scorer}", events)
+    return [found[position] for position in np.argsort(-values, kind="stable")[:PICTURES].tolist()] if found else []
+
+
+def _pictures(detector: Detector, why: str, events: Events | None) -> list[Picture]:
+    """Return the images of these events, in their order; none where the network sees no images."""
+    if events is None:
+        return []
+    classes, found = detector.parts.schema.classes, {}
+    for position, pair in reconstructions(detector, events):
+        category, label = int(events.category[position]), int(events.label[position])
+        schema = detector.models[detector.categories[category]].schema
+        channels = next(entry.columns for entry in schema.inputs.values() if entry.kind == "image")
+        found[position] = Picture(category, classes[label] if label >= 0 else "unknown", why, channels, pair)
+    return [found[position] for position in sorted(found)]
 
 
 def _probes(

@@ -227,7 +227,7 @@ def score(
 def plugins(name: str | None, folder: str | None, quiet: bool) -> Any:
     """List the plugins, or show one by NAME with its options, equations and reference."""
     from hepanom import plugins as door
-    from hepanom import show
+    from hepanom import show_plugins as show
 
     known = door.registry(folder)
     if name is None:

@@ -120,7 +120,7 @@ def with_scores(found: Outputs, scorer: Scorer, scores: Mapping[str, Tensor]) ->
 
 
 @dataclass(frozen=True)
-class _Visit:
+class Visit:
     """A batch that went through one replica's network: where its events stand, and what came out."""
 
     where: Int[np.ndarray, " event"]
@@ -131,7 +131,7 @@ class _Visit:
     outputs: Outputs
 
 
-def _visits(detector: Detector, events: Events) -> Iterator[_Visit]:
+def visits(detector: Detector, events: Events) -> Iterator[Visit]:
     """Run every event once through each replica of its category, without gradients."""
     options = detector.parts.recipe.train
     device = train.resolve_device(options.device)
@@ -144,7 +144,7 @@ def _visits(detector: Detector, events: Events) -> Iterator[_Visit]:
             for replica, member in enumerate(model.members):
                 positions = np.flatnonzero(here)
                 for batch, found in outputs(member.network, table):
-                    yield _Visit(positions[: len(batch)], model, replica, member, batch, found)
+                    yield Visit(positions[: len(batch)], model, replica, member, batch, found)
                     positions = positions[len(batch) :]
 
 
@@ -155,7 +155,7 @@ def score(detector: Detector, events: Events) -> dict[str, Float[np.ndarray, "re
     (``stream.with_category``).
     """
     found = {label: np.full((detector.replicas, len(events)), np.nan) for label in detector.parts.scorers}
-    for visit in _visits(detector, events):
+    for visit in visits(detector, events):
         member = visit.member
         for label, values in scores_of(
             detector.parts, member.scorers, visit.batch, visit.outputs, member.network
@@ -234,55 +234,3 @@ def flags(
     """Return which events lie above the rule's cut in their category."""
     above: Bool[np.ndarray, " event"] = values > detector.cuts(scorer, rule, replica)[category]
     return above
-
-
-def explain(detector: Detector, events: Events, scorer: str) -> list[dict[str, float]]:
-    """Return each event's features with their share of its score, the mean over replicas.
-
-    {} where a score has no parts; a score of 0 has shares of 0.
-    """
-    found: list[dict[str, float]] = [{} for _ in range(len(events))]
-    for visit in _visits(detector, events):
-        chosen, member = detector.parts.scorers[scorer], visit.member
-        scores = (
-            scores_of(detector.parts, member.scorers, visit.batch, visit.outputs, member.network)
-            if chosen.combines()
-            else {}
-        )
-        found_here = with_scores(visit.outputs, chosen, scores)
-        parts = chosen.explain(visit.batch, found_here, member.scorers[scorer], member.network)
-        if parts is None:
-            continue
-        _, table = visit.model.schema.table()
-        share = (parts / parts.sum(1, keepdim=True)).nan_to_num(0).double().cpu().numpy() / detector.replicas
-        for position, row in zip(visit.where, share, strict=True):
-            for column, value in zip(table.columns, row, strict=True):
-                found[position][column] = found[position].get(column, 0.0) + float(value)
-    return found
-
-
-def latent(detector: Detector, events: Events) -> Float[np.ndarray, "replica event latent"] | None:
-    """Return the latent codes, those of an image's maps side by side, or None where the model gives none."""
-    found: Float[np.ndarray, "replica event latent"] | None = None
-    if "latent_mean" in detector.parts.model.gives:
-        for visit in _visits(detector, events):
-            codes = visit.outputs["latent_mean"].flatten(1).double().cpu().numpy()
-            if found is None:
-                found = np.zeros((detector.replicas, len(events), codes.shape[1]))
-            found[visit.replica, visit.where] = codes
-    return found
-
-
-def dropped(detector: Detector) -> dict[str, dict[str, list[str]]]:
-    """Return the columns that each transform takes away, by category label and transform."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for label, model in detector.models.items():
-        schema = detector.parts.schema
-        found[label] = {}
-        for (name, transform), state in zip(detector.parts.transforms.items(), model.states, strict=True):
-            after = transform.schema(schema, state)
-            left = {column for entry in after.inputs.values() for column in entry.columns}
-            if gone := [column for entry in schema.inputs.values() for column in entry.columns if column not in left]:
-                found[label][name] = gone
-            schema = after
-    return found

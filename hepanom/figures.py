@@ -13,6 +13,7 @@ from hepanom.canvas import ANOMALY, BACKGROUND, LINES, VALIDATION, blank, key, l
 from hepanom.contracts import Epoch
 from hepanom.curves import View, roc_figure, sic_figure
 from hepanom.histograms import histogram
+from hepanom.images import image_figure
 from hepanom.result import Latent, Result
 
 if TYPE_CHECKING:
@@ -30,9 +31,10 @@ MANY = 20  # events in a cell, from which on the colours are logarithmic
 def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
     """Return the figures, to be saved under ``canvas.style``.
 
-    ``loss_CATEGORY``, ``score_SCORER_CATEGORY``, ``roc``, ``sic``, ``latent_CATEGORY`` and, where the recipe evaluates
-    latent codes, ``probe_CATEGORY``; where there are several categories, ``roc_SCORER`` and ``sic_SCORER`` compare
-    them. Curves need background and anomalies, the plane a model with a latent code: without them they are not there.
+    ``loss_CATEGORY``, ``score_SCORER_CATEGORY``, ``roc``, ``sic``, ``latent_CATEGORY``, for images ``image_CATEGORY``
+    and, where the recipe evaluates latent codes, ``probe_CATEGORY``; where there are several categories,
+    ``roc_SCORER`` and ``sic_SCORER`` compare them. Curves need background and anomalies, the plane a model with a
+    latent code: without them they are not there.
     """
     found: dict[str, matplotlib.figure.Figure] = {}
     scorers, labels = list(result.test.scores), drawn_categories(result)
@@ -55,6 +57,8 @@ def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
                 found[key("latent", label)] = figure
             if label in result.probes and result.probes[label].sizes:
                 found[key("probe", label)] = _learning(result, label)
+            if pictures := [each for each in result.pictures if result.categories[each.category] == label]:
+                found[key("image", label)] = image_figure(result, label, pictures)
     return found
 
 

@@ -20,23 +20,31 @@ TREE = "hepanom"
 Write = Callable[[Part, "pa.Table"], None]
 
 
-@contextmanager
-def root_files(out: Path, reader: Reader, parts: Sequence[Part], *, skim: bool) -> Iterator[Write]:
-    """Give a function that writes scored tables into ROOT files, which appear when the block ends well.
+def places(out: Path, reader: Reader, files: Sequence[str], *, skim: bool) -> list[Path]:
+    """Return the ROOT file that each input file gets: ``out`` itself, or NAME_scores.root (NAME_skim.root) in it.
 
-    ``out`` is a .root file for a single input file, or a folder that gets ``NAME_scores.root`` for each. A tree
-    ``hepanom`` has one entry for each entry of its input, in the same order, so that it can be its friend:
-    ``event_id``, ``score_SCORER`` and ``flag_SCORER_RULE``, with NaN and false for entries that the reader's cut
-    removed. With ``skim`` the file holds only the entries that were written, with all the branches of the input,
-    in a tree of its name. Raises InputError for a reader without entries, and for several input files and one output
-    file.
+    Raises InputError for a reader without entries, and for several input files and one output file.
     """
     if "entry" not in reader.schema().beside:
         raise InputError(f"{out}: only events of a reader with entries, such as root, go to ROOT; choose NAME.parquet")
-    files = list(dict.fromkeys(part.file for part in parts))
-    names = [out] if out.suffix == ".root" else [out / f"{Path(file).stem}_scores.root" for file in files]
+    end = "skim" if skim else "scores"
+    names = [out] if out.suffix == ".root" else [out / f"{Path(file).stem}_{end}.root" for file in files]
     if len(names) != len(files) or len(set(names)) != len(names):
         raise InputError(f"{out}: {len(files)} input files need a folder and names that differ; choose --out FOLDER")
+    return names
+
+
+@contextmanager
+def root_files(
+    names: Sequence[Path], files: Sequence[str], reader: Reader, parts: Sequence[Part], *, skim: bool
+) -> Iterator[Write]:
+    """Give a function that writes scored tables into ROOT files, which appear when the block ends well.
+
+    Each of the input ``files`` gets the file of ``names`` at its place. A tree ``hepanom`` has one entry for each entry
+    of its input, in the same order, so that it can be its friend: ``event_id``, ``score_SCORER`` and
+    ``flag_SCORER_RULE``, with NaN and false for entries that the reader's cut removed. With ``skim`` the file holds
+    only the entries that were written, with all the branches of the input, in a tree of its name.
+    """
     with ExitStack() as stack:
         temporary = dict(zip(files, [stack.enter_context(written(name)) for name in names], strict=True))
         write = _skim(temporary, reader, stack) if skim else _Aligned(temporary, parts, stack)

@@ -13,6 +13,14 @@ from hepanom.document import Document, Place
 from hepanom.errors import did_you_mean
 
 Share = Annotated[float, Field(ge=0, le=1)]
+SIZE = r"^\d+(\.\d+)? ?[MG]B$"
+DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+LABEL = r"^[\w.-]+$"
+WORDS = {  # patterns as a reader would say them
+    SIZE: "a size such as 500 MB or 4 GB",
+    DEVICE: "auto, cpu, cuda or a number as in cuda:1",
+    LABEL: "letters, digits and the signs _ . -",
+}
 
 
 class Section(BaseModel):
@@ -54,6 +62,8 @@ def _told(mistake: Any, steps: Place, schema: Mapping[str, Any], plain: Any) -> 
         return f"found use: {mistake['ctx']['tag']}; {did_you_mean(mistake['ctx']['tag'], known)}", ""
     if mistake["type"] == "union_tag_not_found":
         return found, "a table such as {use: NAME}"
+    if mistake["type"] == "string_pattern_mismatch":
+        return found, WORDS.get(mistake["ctx"]["pattern"], mistake["ctx"]["pattern"])
     if message.startswith("Input should be "):
         return found, message.removeprefix("Input should be ")
     return f"{found}; {message.removeprefix('Value error, ')}", ""

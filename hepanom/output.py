@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,8 @@ def score_files(
 ) -> dict[str, Any]:
     """Score every event of the files, part by part; return how many were scored and flagged.
 
-    ``out`` is a Parquet file, a ROOT file for one ROOT file (``hepanom.friends``), or a folder for one ROOT file each.
+    ``out`` is a Parquet file, a ROOT file for one ROOT file (``hepanom.friends``), or a folder for one ROOT file each,
+    and none of the files that are read.
     Labels and weights may be missing in the files. With ``where``, the name of a flag, only the events that it flags
     are written. ``by`` scores elsewhere, in the same order. Nothing appears before all events are in it.
     """
@@ -55,8 +56,7 @@ def score_files(
     skipped: list[Skipped] = []
     parts = reader.parts()
     scored = (by or partial(scored_parts, detector))(reader, parts, skipped)
-    files_of = table_file(out) if out.suffix == ".parquet" else friends.root_files(out, reader, parts, skim=bool(flag))
-    with files_of as write:
+    with _written_to(out, reader, parts, skim=flag is not None) as write:
         for part, table in scored:
             chosen = table if flag is None else table.filter(table[flag])
             write(part, chosen)
@@ -77,6 +77,23 @@ def scored_parts(detector: Detector, reader: Reader, parts: Sequence[Part], skip
     for part, chunk in read_parts(reader, parts, skipped):
         known = with_category(chunk, per, detector.categories, schema)
         yield part, to_table(detector, known, decision(detector, score(detector, known), known.category))
+
+
+def _written_to(
+    out: Path, reader: Reader, parts: Sequence[Part], *, skim: bool
+) -> AbstractContextManager[Callable[[Part | None, pa.Table], None] | friends.Write]:
+    """Open what ``out`` stands for. Raises InputError for another kind of file, and for one that is read."""
+    if out.suffix and out.suffix not in (".parquet", ".root") and not out.is_dir():
+        raise InputError(f"{out}: scores go to NAME.parquet, NAME.root or a folder, not to {out.suffix}")
+    files = list(dict.fromkeys(part.file for part in parts))
+    names = [out] if out.suffix == ".parquet" else friends.places(out, reader, files, skim=skim)
+    for name in names:
+        for file in files:
+            if name.exists() and Path(file).exists() and name.samefile(file):
+                raise InputError(f"{name}: is one of the files that are scored ({file}); choose another --out")
+    if out.suffix == ".parquet":
+        return table_file(out)
+    return friends.root_files(names, files, reader, parts, skim=skim)
 
 
 def _flag(detector: Detector, where: str) -> str:

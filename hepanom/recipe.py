@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 
 from hepanom.document import Document, Place
 from hepanom.optimizers import Adam, Optimizer
-from hepanom.options import Section, Share, check_options
+from hepanom.options import DEVICE, LABEL, SIZE, Section, Share, check_options
 from hepanom.thresholds import rule_name
 
 Yield = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -35,7 +35,7 @@ class Score(Use):
     """A scorer; ``name`` tells two uses of the same scorer apart."""
 
     name: str | None = Field(
-        default=None, pattern=r"^[\w.-]+$", description="name in every table; the scorer's own by default"
+        default=None, pattern=LABEL, description="name in every table; the scorer's own by default"
     )
 
     @property
@@ -82,7 +82,7 @@ class Train(Section):
         default="float32",
         description="of the products in training: bfloat16 is mixed precision; validation and scores are float32",
     )
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = Field(default="auto", pattern=DEVICE)
     threads: int = Field(default=1, ge=1, description="CPU threads; small networks are fastest with one")
 
 
@@ -141,7 +141,7 @@ class Recipe(Section):
     plugins: str | None = Field(default=None, description="folder with plugin files")
     memory: str | None = Field(
         default=None,
-        pattern=r"^\d+(\.\d+)? ?[MG]B$",
+        pattern=SIZE,
         description="what the events may take of it, such as 2 GB; a quarter of the machine's by default",
     )
     data: Use

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
 PAGE_LIMIT = 4_500_000  # characters of figures inside the page
 COLORS = 256  # of a PNG file: a third of the size, and no difference that an eye would see
-SECTIONS = {"loss": "losses", "score": "scores", "roc": "curves", "sic": "curves", "latent": "latent", "probe": "probe"}
+SECTIONS = {
+    "loss": "losses",
+    "score": "scores",
+    "roc": "curves",
+    "sic": "curves",
+    "latent": "latent",
+    "probe": "probe",
+    "image": "images",
+}
 
 
 def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:

@@ -70,6 +70,20 @@ class Latent:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """An image as the network saw it and as it gave it back, in the units after the transforms.
+
+    ``why`` says why it is shown, such as ``strangest by reconstruction``.
+    """
+
+    category: int
+    truth: str
+    why: str
+    channels: tuple[str, ...]
+    pair: Float[np.ndarray, "pair channel row column"]
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A part of the data that was left out because its file is broken; ``events`` were read before the break."""
 
@@ -87,7 +101,7 @@ class Result:
     ``counts`` holds (events, summed weight) by share and class, ``unused`` the events that the split leaves out,
     ``dropped`` the columns that each transform took away by category, ``tally`` what reader and transforms did to
     events on the way, ``skipped`` the broken files, ``histories`` the epochs by (category, replica), ``probes`` what
-    the latent codes of each category know of the classes, where the recipe asks for that.
+    the latent codes of each category know of the classes, where the recipe asks for that, ``pictures`` some images.
     """
 
     name: str
@@ -110,3 +124,4 @@ class Result:
     latent: Latent | None
     strangest: Mapping[str, Sequence[Strange]]
     probes: Mapping[str, Probe] = field(default_factory=dict)
+    pictures: Sequence[Picture] = ()

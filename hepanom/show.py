@@ -15,10 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from hepanom.errors import InputError, did_you_mean
-
 if TYPE_CHECKING:
-    from hepanom.plugins import Parts, Registry
+    from hepanom.plugins import Parts
     from hepanom.run import Outcome
 
 AT_ONCE = 40  # rows of thresholds that a terminal shows
@@ -113,7 +111,8 @@ def _latent(probes: Mapping[str, Plain]) -> list[Table]:
 
 def _interval(number: Mapping[str, float | None]) -> str:
     spread = "" if number["spread"] is None else f" spread {number['spread']:.2g}"
-    return f"{number['value']:.3g} ({number['low']:.3g} to {number['high']:.3g}){spread}"
+    interval = "" if number["low"] == number["high"] else f" ({number['low']:.3g} to {number['high']:.3g})"
+    return f"{number['value']:.3g}{interval}{spread}"
 
 
 def _pivot(title: str, keys: tuple[str, ...], rows: Mapping[tuple[str, ...], Mapping[str, str]]) -> Table:
@@ -205,46 +204,6 @@ def scored_text(plain: Plain) -> str:
     )
 
 
-def plugin_list(known: Registry) -> list[Plain]:
-    """Return what `plugins --json` prints."""
-    return [
-        {"kind": entry.kind, "name": entry.name, "package": entry.package, "version": entry.version}
-        for entry in known.values()
-    ]
-
-
-def plugin_list_text(plain: list[Plain]) -> str:
-    """Return the plugins as a table."""
-    table = Table("kind", "name", "package", "version", box=None)
-    for entry in plain:
-        table.add_row(*(escape(str(entry[key])) for key in ("kind", "name", "package", "version")))
-    return text_of(table, "`hepanom plugins NAME` shows one with its options, equations and reference")
-
-
-def plugin(known: Registry, name: str) -> list[Plain]:
-    """Return all about the plugins of that name, which can be of several kinds."""
-    from hepanom.plugins import describe
-
-    found = [describe(entry) for (_, offered), entry in known.items() if offered == name]
-    if not found:
-        raise InputError(f"there is no plugin {name!r}; {did_you_mean(name, [offered for _, offered in known])}")
-    return found
-
-
-def plugin_text(plain: list[Plain]) -> str:
-    """Return docstring and options of plugins."""
-    pieces: list[Any] = []
-    for entry in plain:
-        pieces.append(Text(f"{entry['kind']} {entry['name']} ({entry['package']} {entry['version']})\n", "bold"))
-        pieces.append(Text(entry["about"] + "\n"))
-        table = Table("option", "type", "default", "meaning", box=None)
-        for option in entry["options"]:
-            default = "required" if option["required"] else json.dumps(option["default"])
-            table.add_row(*(escape(text) for text in (option["name"], option["type"], default, option["about"])))
-        pieces.append(table if entry["options"] else "no options")
-    return text_of(*pieces)
-
-
 def anything(what: str, tracking: str | None) -> Plain:
     """Return what is known of a detector folder or of a run, by id or name."""
     from hepanom import track
@@ -287,8 +246,10 @@ def anything_text(plain: Plain) -> str:
             if not name.endswith(("/low", "/high")):
                 table.add_row(escape(name), f"{value:.5g}")
         return text_of(facts_table(facts), table)
-    facts = {key: str(plain[key]) for key in ("folder", "name", "model", "replicas")}
-    facts["scores"] = ", ".join(plain["scores"])
+    facts = {
+        **{key: str(plain[key]) for key in ("folder", "name", "model", "replicas")},
+        "scores": ", ".join(plain["scores"]),
+    }
     facts |= {
         f"category {label}": f"{len(columns)} columns: {', '.join(columns)}"
         for label, columns in plain["categories"].items()

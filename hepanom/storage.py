@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,9 @@ def save(detector: Detector, folder: Path) -> None:
         _write_json(temporary / "provenance.json", detector.provenance)
         for label, model in detector.models.items():
             for replica, member in enumerate(model.members):
-                save_file(_arrays(model, member), temporary / file_name(label, replica))
+                file = temporary / file_name(label, replica)
+                save_file(_arrays(model, member), file)
+                shutil.copymode(temporary / "recipe.yaml", file)  # safetensors makes it for its owner alone
 
 
 def _write_json(path: Path, plain: Any) -> None:

@@ -12,9 +12,10 @@ from toys import build, fitted
 
 from hepanom.assess import STRANGEST, assess, refuse_test
 from hepanom.contracts import Epoch
-from hepanom.detector import Detector, decision, explain, latent, score
+from hepanom.detector import Detector, decision, score
 from hepanom.errors import InputError
 from hepanom.events import Events
+from hepanom.insight import explain, latent
 from hepanom.result import Result
 from hepanom.shares import held
 from hepanom.stream import with_category

@@ -66,7 +66,17 @@ def higgs(data: Path, tmp_path: Path) -> Path:
 
 def test_run_score_and_show_agree(recipe: Path, state: Path, tmp_path: Path) -> None:
     found = plain(call("run", recipe, "--json", "--state", state))
-    assert set(found) == {"status", "run_id", "detector", "report", "metrics", "thresholds", "tally", "skipped"}
+    assert set(found) == {
+        "status",
+        "run_id",
+        "detector",
+        "report",
+        "metrics",
+        "latent",
+        "thresholds",
+        "tally",
+        "skipped",
+    }
     assert {"value", "low", "high"} <= set(found["metrics"]["reconstruction/auc"])
     assert {"rule", "value", "low", "high", "background_efficiency", "flagged"} <= set(found["thresholds"][0])
 

@@ -16,10 +16,7 @@ from hepanom.detector import (
     MEAN_RANK,
     Detector,
     decision,
-    dropped,
-    explain,
     flags,
-    latent,
     prepare,
     rank_table,
     ranks,
@@ -27,6 +24,7 @@ from hepanom.detector import (
     threads,
 )
 from hepanom.events import Events
+from hepanom.insight import dropped, explain, latent
 from hepanom.stream import with_category
 
 PER_JETS = ("train.per=n_jets",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import awkward as ak
@@ -121,3 +122,33 @@ def test_events_without_entries_go_to_parquet_alone(tmp_path: Path) -> None:
     detector = fit(read(build("data.events=3000"), 10**9), {})[0]
     with pytest.raises(InputError, match=r"only events of a reader with entries, such as root, go to ROOT"):
         output.score_files(detector, ["toy:5:100"], tmp_path / "scores.root")
+
+
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("where", [None, "background_efficiency_0.1"])
+def test_an_input_is_never_written_over(
+    detector: Detector, files: list[str], tmp_path: Path, where: str | None, link: bool
+) -> None:
+    copy = tmp_path / "in.root"
+    shutil.copy(files[0], copy)
+    before, out = copy.read_bytes(), copy
+    if link:
+        out = tmp_path / "link.root"
+        out.symlink_to(copy)
+    with pytest.raises(InputError, match="is one of the files that are scored"):
+        output.score_files(detector, [str(copy)], out, where=where)
+    assert copy.read_bytes() == before
+    (tmp_path / "folder").mkdir()
+    twin = tmp_path / "folder" / f"in_{'skim' if where else 'scores'}.root"
+    shutil.copy(files[0], twin)
+    with pytest.raises(InputError, match="is one of the files that are scored"):
+        output.score_files(detector, [str(copy), str(twin)], tmp_path / "folder", where=where)
+    assert twin.read_bytes() == before
+
+
+def test_a_file_of_another_kind_is_refused_not_taken_for_a_folder(
+    detector: Detector, files: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"s\.csv: scores go to NAME\.parquet, NAME\.root or a folder, not to \.csv"):
+        output.score_files(detector, files, tmp_path / "s.csv")
+    assert not (tmp_path / "s.csv").exists()

@@ -69,7 +69,7 @@ def test_an_optimizer_is_chosen_by_its_name(use: str) -> None:
         ("train: {epochs: 5.5}", "5:9: train.epochs: found 5.5; expected a valid integer"),
         ("train: {epochs: true}", "5:9: train.epochs: found true; expected a valid integer"),
         ("train: {weighted: 1}", "5:9: train.weighted: found 1; expected a valid boolean or 'absolute'"),
-        ("train: {device: gpu}", '5:9: train.device: found "gpu"; String should match pattern'),
+        ("train: {device: gpu}", '5:9: train.device: found "gpu"; expected auto, cpu'),
         ("transforms: [{fill: mean}]", "5:14: transforms.0.use: is missing"),
         ("transforms: {use: log}", '5:1: transforms: found {"use": "log"}; expected a valid array'),
         ("thresholds: [{rule: quantil}]", "5:15: thresholds.0.rule: found \"quantil\"; expected 'quantile', 'median'"),

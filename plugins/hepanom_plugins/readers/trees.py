@@ -117,7 +117,7 @@ def blamed(file: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{file}: is not there") from error
     except Exception as error:  # uproot raises whatever the bytes lead it to
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = (str(error).strip().splitlines() or [""])[0].rstrip(",;:. ") or type(error).__name__
         raise BrokenFileError(f"{file}: is truncated, corrupt or no ROOT file: {reason}; copy it again") from error
 
 
