@@ -16,7 +16,7 @@ from hepanom import train
 from hepanom.contracts import Batch, Network, Outputs, Scorer, State
 from hepanom.events import Events, Schema
 from hepanom.plugins import Parts
-from hepanom.stream import batches, to_batch
+from hepanom.stream import at_once, batches, to_batch
 from hepanom.thresholds import Threshold
 
 SCORE_BATCH = 4096
@@ -99,7 +99,7 @@ def prepare(parts: Parts, states: Sequence[State], events: Events) -> Events:
 
 def outputs(network: Network, table: Batch) -> Iterator[tuple[Batch, Outputs]]:
     """Yield a table batch by batch with the network's outputs."""
-    for batch in batches(table, SCORE_BATCH):
+    for batch in batches(table, at_once(table, SCORE_BATCH)):
         yield batch, network(batch)
 
 

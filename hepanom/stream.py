@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 SHARES = ("train", "valid", "calibrate", "test")
 MOST_CATEGORIES = 100
+VALUES = 2**22  # inputs of a network at once; the maps of a convolution take some tens of times as much
 MISSING = {"", "nan", "inf", "-inf"}  # what a category cannot be called
 
 
@@ -199,6 +200,12 @@ def _finite(
 def select(batch: Batch, index: slice | torch.Tensor) -> Batch:
     """Return the events of a batch that an index or a slice names."""
     return batch.map(lambda values: values[index])
+
+
+def at_once(table: Batch, most: int) -> int:
+    """Return how many events a network may be given without gradients: fewer than ``most`` where they are wide."""
+    width = sum(values[:1].numel() for values in table.inputs.values())
+    return max(1, min(most, VALUES // max(1, width)))
 
 
 def slices(events: int, size: int) -> list[slice]:

@@ -19,7 +19,7 @@ from hepanom.contracts import Batch, Epoch, Network, Player
 from hepanom.errors import HepanomError, InputError
 from hepanom.recipe import Train
 from hepanom.source import Source
-from hepanom.stream import batches, select, slices
+from hepanom.stream import at_once, batches, select, slices
 
 VALIDATION_SEED = 20_190_725
 OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = {
@@ -241,7 +241,8 @@ def _validate(network: Network, valid: Iterable[Batch], size: int) -> float:
     with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(VALIDATION_SEED)
         for table in valid:
-            losses += [torch.dot(network.validate(batch), batch.weight) for batch in batches(table, max(size, 4096))]
+            pieces = batches(table, max(size, at_once(table, 4096)))
+            losses += [torch.dot(network.validate(batch), batch.weight) for batch in pieces]
             weights.append(table.weight.double().sum())
     both = torch.stack([torch.stack(losses).double().sum(), torch.stack(weights).sum()])
     loss, weight = team.add(both).tolist()

@@ -17,12 +17,17 @@ SMALL = {
     "zmumu": ["train.epochs=2"],
     "hzz": ["train.epochs=2"],
     "lhco": ["train.epochs=1", "model.hidden=[8]"],
+    "lhco_flow": ["train.epochs=1", "model.hidden=[8]", "model.transforms=2"],
     "attpc_muons": ["train.epochs=1"],
     "attpc_simulated": ["data.events=1200", "train.epochs=2"],
+    "attpc_classification": ["data.events=600", "train.epochs=2", "transforms.0.size=[33, 32]"],
+    "attpc_points": ["data.events=1200", "train.epochs=2"],
     "occupancy": ["data.events=1200", "train.epochs=2"],
     "quickstart": ["data.events=6000", "train.epochs=2"],
+    "recoil_dnn": ["data.events=6000", "train.epochs=2"],
     "higgsml_ae": [BY_HASH, "train.epochs=2"],
     "higgsml_vae": [BY_HASH, "train.epochs=2"],
+    "higgsml_gan": [BY_HASH, "train.epochs=2"],
     "detector_anomalies": ["train.epochs=1"],
 }
 UNLABELLED = {"attpc_muons", "zmumu", "hzz"}  # there is nothing to compare the flags with

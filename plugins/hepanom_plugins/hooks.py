@@ -22,6 +22,7 @@ def readers() -> Offers:
         occupancy="occupancy:Occupancy",
         occupancy_simulation="occupancy_simulation:OccupancySimulation",
         parquet="parquet:Parquet",
+        recoil_simulation="recoil_simulation:RecoilSimulation",
         toy="toy:Toy",
         root="root:Root",
     )
@@ -51,7 +52,29 @@ def transforms() -> Offers:
 @hookimpl
 def models() -> Offers:
     """Offer our models."""
-    return _offers("models", autoencoder="autoencoder:Autoencoder", vae="vae:VAE")
+    return _offers(
+        "models",
+        anogan="anogan:AnoGAN",
+        autoencoder="autoencoder:Autoencoder",
+        conv_autoencoder="conv_autoencoder:ConvAutoencoder",
+        conv_vae="conv_autoencoder:ConvVAE",
+        bigan="bigan:BiGAN",
+        deep_clustering="deep_clustering:DeepClustering",
+        deep_svdd="deep_svdd:DeepSVDD",
+        dnn="dnn:DNN",
+        draw="draw:Draw",
+        flow="flow:Flow",
+        set_autoencoder="set_autoencoder:SetAutoencoder",
+        gan="gan:GAN",
+        gmm="gmm:GMM",
+        hbos="hbos:HBOS",
+        isolation_forest="isolation_forest:IsolationForest",
+        knn="knn:KNN",
+        mahalanobis="mahalanobis:Mahalanobis",
+        pca="pca:PCA",
+        vae="vae:VAE",
+        wgan_gp="wgan_gp:WGANGP",
+    )
 
 
 @hookimpl
@@ -59,8 +82,17 @@ def scorers() -> Offers:
     """Offer our scorers."""
     return _offers(
         "scorers",
+        critic="critic:CriticScore",
+        query="query:Query",
+        combine="combine:Combine",
         reconstruction="reconstruction:Reconstruction",
+        residual_pull="residual_pull:ResidualPull",
+        cluster_distance="cluster_distance:ClusterDistance",
         elbo="elbo:Elbo",
         kl="latent:KL",
         latent_mu2="latent:LatentMu2",
+        likelihood="likelihood:Likelihood",
+        knn="codes:CodeKNN",
+        mahalanobis="codes:CodeMahalanobis",
+        outlyingness="outlyingness:Outlyingness",
     )

@@ -20,20 +20,24 @@ from hepanom.plugins import Kind, Parts
 from hepanom_plugins.readers.higgsml import UNITS
 
 FOUND = plugins.registry()
+BOTH: tuple[Kind, Kind] = ("model", "scorer")
 COLUMNS = ("pt_1", "pt_2", "eta", "mass")
 CLASSES = ("background", "signal")
+TARGETS = ("recoil_x", "recoil_y")
+PADDED = tuple(f"{name}[{point}]" for point in range(5) for name in ("x", "y", "real"))
 SCHEMAS = {
-    "table": Schema({"features": Input("table", COLUMNS, ("GeV", "GeV", "", "GeV"))}, CLASSES),
+    "table": Schema({"features": Input("table", COLUMNS, ("GeV", "GeV", "", "GeV"))}, CLASSES, TARGETS),
     "points": Schema({"points": Input("points", ("x", "y", "z", "charge"), ("mm", "mm", "mm", ""))}, CLASSES),
     "image": Schema({"image": Input("image", ("charge", "hits"), ("", ""), (16, 12))}, CLASSES),
+    "padded": Schema({"features": Input("table", PADDED, ("mm", "mm", "") * 5)}, CLASSES),
 }
 
 
 @dataclass(frozen=True)
 class On:
-    """Options of a transform or model that is tried with points or images in place of a table."""
+    """Options of a transform or model that is tried with points, images or padded points in place of a table."""
 
-    kind: Literal["points", "image"]
+    kind: Literal["points", "image", "padded"]
     options: dict[str, Any]
 
 
@@ -63,6 +67,7 @@ OPTIONS: dict[tuple[Kind, str], list[dict[str, Any] | On]] = {
         {"path": "MAPS", "histogram": "counts", "label": "label", "classes": {"b": [0], "s": [1]}, "keep": ["run"]},
     ],
     ("reader", "occupancy_simulation"): [{"events": 1500, "shape": [8, 16], "module": [4, 8]}],
+    ("reader", "recoil_simulation"): [{"events": 40_000, "chunk": 30_000}],
     ("reader", "toy"): [{"events": 140_000, "chunk": 50_000}],
     ("transform", "select"): [{"columns": ["pt_*", "eta"]}],
     ("transform", "drop"): [{"columns": ["eta"]}],
@@ -75,7 +80,8 @@ OPTIONS: dict[tuple[Kind, str], list[dict[str, Any] | On]] = {
     ("transform", "pad"): [
         On("points", {"points": 3, "by": by, "column": "r", "fill": 0.0})
         for by in ("largest", "smallest", "random", "first")
-    ],
+    ]
+    + [On("points", {"points": 4, "fill": "nan", "mask": True})],
     ("transform", "normalize_points"): [On("points", {"log": ["charge"], "range": {"x": [-100, 100]}, "keep": ["y"]})],
     ("transform", "log"): [{"columns": ["pt_*"], "offset": 1.0}],
     ("transform", "clip"): [{"columns": ["pt_*"], "low": 0.5}, {"columns": ["*"], "quantiles": [0.05, 0.95]}],
@@ -98,6 +104,74 @@ OPTIONS: dict[tuple[Kind, str], list[dict[str, Any] | On]] = {
         {"decoder": "fixed", "warmup": 0.5, "free_bits": 0.02, "l1": 0.1, "l2": 0.1},
         On("image", {"decoder": "fixed"}),
     ],
+    ("model", "dnn"): [
+        {},
+        {"activation": "tanh", "batch_norm": True, "dropout": 0.2, "loss": "huber", "l1": 0.1, "l2": 0.1},
+        {"loss": "gaussian", "hidden": []},
+        {"loss": "quantiles", "levels": [0.1, 0.3, 0.5, 0.9]},
+    ],
+    ("model", "flow"): [
+        {"transforms": 2, "hidden": [8]},
+        {"kind": "nsf", "transforms": 2, "hidden": [8, 8], "bins": 4},
+        {"kind": "nsf", "hidden": [], "transforms": 1, "condition": ["pt_*", "eta"]},
+    ],
+    ("model", "deep_clustering"): [
+        {"pretrain": 0},
+        {"pretrain": 0, "clusters": 5, "dropout": 0.2, "batch_norm": True, "hidden": [8], "latent": 3},
+        {"pretrain": 0, "l1": 0.1, "l2": 0.1},
+        On("image", {"pretrain": 0, "hidden": [10]}),
+    ],
+    ("model", "set_autoencoder"): [
+        On("padded", {"shared": [8, 8]}),
+        On("padded", {"dropout": 0.2, "batch_norm": True, "points": 3}),
+        On("padded", {"shared": [], "hidden": [], "l1": 0.1, "l2": 0.1}),
+    ],
+    ("model", "deep_svdd"): [
+        {},
+        {"objective": "soft_boundary", "nu": 0.2, "activation": "relu", "weight_decay": 0.1},
+        On("image", {"hidden": []}),
+    ],
+    ("model", "gan"): [
+        {},
+        {"dropout": 0.1, "batch_norm": True, "hidden": [], "generator_lr": 1e-4},
+        On("image", {"l1": 0.1}),
+    ],
+    ("model", "wgan_gp"): [{"activation": "tanh"}, {"batch_norm": True, "l2": 0.1}, On("image", {"hidden": [10]})],
+    ("model", "bigan"): [
+        {},
+        {"cycle": False, "dropout": 0.1, "batch_norm": True, "l2": 0.1},
+        On("image", {"hidden": [9]}),
+    ],
+    ("model", "anogan"): [{"steps": 20}, {"starts": 3, "steps": 5, "batch_norm": True}, On("image", {"steps": 3})],
+    ("scorer", "critic"): [{"distance": distance} for distance in ("median", "half", "low")],
+    ("scorer", "query"): [{}, {"feature_share": 1.0}],
+    ("scorer", "combine"): [{"scores": ["a", "b"], "how": how} for how in ("and", "or", "mean", "product", "maximum")],
+    ("model", "conv_autoencoder"): [
+        On("image", {"kernels": [5, 3], "filters": [4, 3]}),
+        On("image", {"regularization": "mmd", "beta": 10.0, "warmup": 0.5, "batch_norm": True, "hidden": [7]}),
+        On("image", {"regularization": "mmd", "kernel": "inverse_multiquadric", "strides": [3, 2, 1]}),
+    ],
+    ("model", "conv_vae"): [
+        On("image", {"kernels": [4], "filters": [9], "variance": 0.5}),
+        On("image", {"free_bits": 0.02, "warmup": 0.5, "activation": "leaky_relu", "batch_norm": True}),
+    ],
+    ("model", "draw"): [
+        On("image", {"width": 7, "steps": 3, "latent": 2, "glimpse": 4, "peak": 4.0, "delta": "learned"}),
+        On("image", {"width": 7, "steps": 2, "glimpse": 3, "peak": 4.0, "warmup": 0.5, "free_bits": 0.02}),
+        On("image", {"width": 7, "steps": 2, "read_write": "convolutional", "regularization": "none", "peak": 4.0}),
+        On(
+            "image",
+            {"width": 7, "steps": 2, "read_write": "whole", "regularization": "mmd", "peak": 4.0, "loss": "mse"},
+        ),
+    ],
+    ("model", "gmm"): [{"components": 3}, {"starts": 2}, On("image", {"components": 2, "regularization": 0.1})],
+    ("model", "hbos"): [{}, {"binning": "width", "bins": 5, "floor": 0.1}, On("image", {"bins": 4})],
+    ("model", "isolation_forest"): [{}, {"trees": 10, "samples": 16, "events": 40}, On("image", {"samples": 20})],
+    ("model", "knn"): [{}, {"k": 3, "distance": "mean", "references": 10}, On("image", {"k": 1})],
+    ("model", "mahalanobis"): [{}, On("image", {"shrinkage": 0.1})],
+    ("model", "pca"): [{}, {"latent": 4, "whiten": True}, On("image", {"latent": 5})],
+    ("scorer", "knn"): [{}, {"k": 2, "distance": "mean", "references": 20, "seed": 3}],
+    ("scorer", "mahalanobis"): [{}, {"shrinkage": 0.2}],
     ("scorer", "elbo"): [{}, {"samples": 3}],
 }
 
@@ -120,14 +194,22 @@ def cases_on(kind: Kind) -> list[Any]:
     return [pytest.param(*entry, id=f"{entry[0]}-{index}") for index, entry in enumerate(entries)]
 
 
+def partner(kind: Kind, name: str) -> str:
+    """Return a scorer that reads what the model of this name gives, or a model that gives what the scorer needs."""
+    models, scorers = ({each: FOUND[kind, each].load() for kind, each in FOUND if kind == of} for of in BOTH)
+    if kind == "model":
+        return next(each for each, scorer in scorers.items() if scorer.needs and scorer.needs <= models[name].gives)
+    return next(each for each, model in models.items() if model.gives >= scorers[name].needs)
+
+
 def build(kind: Kind, name: str, options: dict[str, Any], on: str = "table") -> Any:
     """Return a plugin as a recipe with these options gives it, for events of a kind."""
     recipe: dict[str, Any] = {
         "name": "conformance",
         "data": {"use": "toy"},
         "background": ["background"],
-        "model": {"use": "vae"},
-        "scores": [{"use": "reconstruction"}],
+        "model": {"use": partner(kind, name) if kind == "scorer" else "vae"},
+        "scores": [{"use": partner(kind, name) if kind == "model" else "reconstruction"}],
     }
     place = {"reader": "data", "transform": "transforms", "model": "model", "scorer": "scores"}[kind]
     node = {"use": name, **options}
@@ -250,6 +332,14 @@ def some_points(number: int) -> Jagged:
     return Jagged(values, offsets)
 
 
+def some_padded(number: int) -> np.ndarray:
+    """Return tables of no to five points, each with the mask that says whether it is one."""
+    generator = np.random.default_rng(6)
+    table = generator.normal(size=(number, 5, 3)).astype(np.float32)
+    table[..., 2] = np.arange(5) < generator.integers(0, 6, (number, 1))
+    return table.reshape(number, 15)
+
+
 def some_images(number: int) -> np.ndarray:
     """Return images of two channels, most of whose pixels are empty."""
     generator = np.random.default_rng(5)
@@ -261,13 +351,14 @@ def some_events(number: int, *, missing: bool, on: str = "table") -> Events:
     """Return events of a kind; in a table the mass may be missing."""
     generator = np.random.default_rng(3)
     (name,) = SCHEMAS[on].inputs
-    inputs = {"points": some_points, "image": some_images}
+    inputs = {"points": some_points, "image": some_images, "padded": some_padded}
     return Events(
         event_id=hash64([np.arange(number)]),
         inputs={name: inputs[on](number) if on in inputs else some_features(number, missing=missing)},
         weight=generator.exponential(size=number),
         label=np.zeros(number, np.int64),
         category=np.zeros(number, np.int64),
+        target=generator.normal(20, 5, (number, len(TARGETS))) if on == "table" else None,
     )
 
 

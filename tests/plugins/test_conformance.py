@@ -190,17 +190,17 @@ def network_of(name: str, options: dict[str, Any], on: str, device: str = "cpu")
 
 
 def batch(events: int, on: str, device: str = "cpu") -> Batch:
-    inputs = some_events(100, missing=False, on=on).inputs
+    given = some_events(100, missing=False, on=on)
     weight = torch.linspace(0.5, 2, 100)[:events]
     label = torch.zeros(events, dtype=torch.int64)
-    tensors = {key: torch.from_numpy(np.asarray(values))[:events].to(device) for key, values in inputs.items()}
-    return Batch(tensors, weight.to(device), label.to(device))
+    tensors = {key: torch.from_numpy(np.asarray(values))[:events].to(device) for key, values in given.inputs.items()}
+    target = None if given.target is None else torch.from_numpy(given.target)[:events].float().to(device)
+    return Batch(tensors, weight.to(device), label.to(device), target)
 
 
 def rows(events: Batch, index: Sequence[int] | torch.Tensor) -> Batch:
     index = torch.as_tensor(index, device=events.weight.device)
-    inputs = {key: values[index] for key, values in events.inputs.items()}
-    return Batch(inputs, events.weight[index], events.label[index])
+    return events.map(lambda values: values[index])
 
 
 def outputs_of(network: Network, events: Batch) -> Outputs:
@@ -254,6 +254,20 @@ def test_a_loss_is_per_event_and_moves_every_parameter(
     assert network.validate(rows(events, [3])).shape == (1,)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("name", "options", "on"), cases_on("model"))
+def test_a_network_learns_in_mixed_precision(name: str, options: dict[str, Any], on: str, device: str) -> None:
+    network, events = network_of(name, options, on, device).train(), batch(33, on, device)
+    for player, who in network.players().items():
+        network.zero_grad()
+        with torch.autocast(device, torch.bfloat16):
+            terms = network.loss(player, events, 0.7)
+        total = torch.stack([term.float() for term in terms.values()]).sum(0)
+        assert total.isfinite().all()
+        total.sum().backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in who.parameters)
+
+
 @pytest.mark.parametrize(("name", "options", "on"), cases_on("model"))
 def test_weight_two_is_the_event_twice(
     name: str, options: dict[str, Any], on: str, monkeypatch: pytest.MonkeyPatch
@@ -283,7 +297,7 @@ def test_a_networks_state_is_arrays_that_bring_it_back_bit_for_bit(
     network = network_of(name, options, on, device).train()
     for player in network.players():
         network.loss(player, batch(50, on, device), 0.5)  # running means, if there are any, move
-    stored = save({key: value.detach().cpu().numpy() for key, value in network.state_dict().items()})
+    stored = save({key: value.detach().cpu().contiguous().numpy() for key, value in network.state_dict().items()})
     torch.manual_seed(2)
     again = build("model", name, options, on).build(SCHEMAS[on]).to(device)
     again.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in load(stored).items()})

@@ -106,7 +106,7 @@ class Regularization(Divergence):
             return {"kl": beta * self.divergence(mean, log_variance, weight, free_bits)}
         if self.regularization == "none":
             return {}
-        prior = torch.randn(PRIOR, mean.shape[1], device=mean.device)
+        prior = torch.randn_like(torch.empty(PRIOR, mean.shape[1], device=mean.device))
         return {"mmd": beta * mmd(mean, weight, prior, self.kernel).expand(len(mean))}
 
 
@@ -135,15 +135,16 @@ def mmd(
     References:
         A. Gretton et al., A kernel two-sample test, JMLR 13 (2012) 723, eq. 5.
     """
-    share = weight / weight.sum()
-    within = share @ _kernel(codes, codes, kernel) @ share
-    between = (share @ _kernel(codes, prior, kernel)).mean()
-    return within + _kernel(prior, prior, kernel).mean() - 2 * between
+    with torch.autocast(codes.device.type, enabled=False):  # bfloat16 is coarser than a small discrepancy
+        codes, share = codes.to(prior.dtype), (weight / weight.sum()).to(prior.dtype)
+        within = share @ _kernel(codes, codes, kernel) @ share
+        between = (share @ _kernel(codes, prior, kernel)).mean()
+        return within + _kernel(prior, prior, kernel).mean() - 2 * between
 
 
 def _kernel(a: Float[Tensor, "a latent"], b: Float[Tensor, "b latent"], name: str) -> Float[Tensor, "a b"]:
     dimensions = a.shape[1]
-    distance = (a[:, None] - b[None]).square().sum(2)
+    distance = (a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T).clamp(min=0)
     if name == "rbf":
         return (distance / (-2 * dimensions)).exp()
     return 2 * dimensions / (2 * dimensions + distance)

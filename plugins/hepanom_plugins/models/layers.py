@@ -26,8 +26,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 @dataclass(frozen=True)
-class Dense:
-    """Options that every dense network shares.
+class Layers:
+    """Options that every network of dense layers shares.
 
     A hidden layer is linear, then batch normalization, activation and dropout where they are asked for. Weights start
     at zero, from N(0, 0.05^2), from the uniform distribution of Glorot with variance 2 / (fan_in + fan_out), or from
@@ -38,11 +38,10 @@ class Dense:
         K. He et al., Delving deep into rectifiers, 2015, arXiv:1502.01852.
     """
 
-    hidden: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(description="widths of the encoder's layers")] = (
+    hidden: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(description="widths of the hidden layers")] = (
         50,
         25,
     )
-    latent: Annotated[int, Field(gt=0, description="width of the latent code")] = 2
     activation: Annotated[Activation, Field(description="activation of the hidden layers")] = "relu"
     dropout: Annotated[float, Field(ge=0, lt=1, description="share of hidden nodes switched off in training")] = 0.0
     batch_norm: Annotated[bool, Field(description="batch normalization after each hidden linear layer")] = False
@@ -85,3 +84,10 @@ class Dense:
         if self.l2:
             terms["l2"] = self.l2 * sum(weight.square().sum() for weight in weights).expand_as(like)  # type: ignore[union-attr]
         return terms
+
+
+@dataclass(frozen=True)
+class Dense(Layers):
+    """Options of a dense encoder, whose hidden layers a decoder mirrors."""
+
+    latent: Annotated[int, Field(gt=0, description="width of the latent code")] = 2

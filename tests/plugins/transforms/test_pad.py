@@ -97,6 +97,38 @@ def test_undone_the_points_that_stayed_come_back(fill: Any) -> None:
     np.testing.assert_array_equal(cloud.values, whole.values[[0, 1, 2, 4, 5, 6, 7, 8]])
 
 
+@pytest.mark.parametrize("fill", [0.0, "nan"])
+def test_a_mask_says_which_points_are_there(fill: Any) -> None:
+    events, transform = some([4, 0, 2, 5]), Pad(3, by="first", fill=fill, mask=True)
+    after = transform.apply(events, SCHEMA, NONE)
+    found = np.asarray(after.inputs["features"]).reshape(4, 3, 4)
+    assert found[..., 3].tolist() == [[1, 1, 1], [0, 0, 0], [1, 1, 0], [1, 1, 1]]
+    np.testing.assert_array_equal(found[..., :3], table(replace(transform, mask=False), events))
+    assert transform.schema(SCHEMA, NONE).inputs["features"].columns[3::4] == ("real[0]", "real[1]", "real[2]")
+    assert transform.schema(SCHEMA, NONE).inputs["features"].units == ("mm", "mm", "ADC", "") * 3
+
+
+def test_undone_the_mask_says_which_points_there_were() -> None:
+    events, transform = some([3, 0, 2]), Pad(3, by="first", mask=True)
+    cloud = events.inputs["points"]
+    assert isinstance(cloud, Jagged)
+    cloud.values[[2, 4]] = 0  # these points hold what fills up, and are points
+    after = transform.apply(events, SCHEMA, NONE)
+    shaky = np.asarray(after.inputs["features"]) + np.float32(0.4) * (np.arange(12) % 4 == 3)
+    for features in (after.inputs["features"], shaky):
+        came_back = transform.undo(replace(after, inputs={"features": features}), SCHEMA, NONE).inputs["points"]
+        assert isinstance(came_back, Jagged)
+        assert came_back.offsets.tolist() == [0, 3, 3, 5]
+        np.testing.assert_array_equal(came_back.values, cloud.values)
+
+
+def test_a_column_of_the_masks_name_is_a_message() -> None:
+    taken = Schema({"points": Input("points", ("x", "real"), ("mm", ""))})
+    with pytest.raises(InputError, match="pad: mask: the points have a column 'real' already"):
+        Pad(2, by="first", mask=True).schema(taken, NONE)
+    assert Pad(2, by="first").schema(taken, NONE).inputs["features"].columns == ("x[0]", "real[0]", "x[1]", "real[1]")
+
+
 def test_a_missing_charge_comes_last() -> None:
     events = some([3])
     cloud = events.inputs["points"]
