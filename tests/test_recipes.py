@@ -28,6 +28,7 @@ SMALL = {
     "higgsml_ae": [BY_HASH, "train.epochs=2"],
     "higgsml_vae": [BY_HASH, "train.epochs=2"],
     "higgsml_gan": [BY_HASH, "train.epochs=2"],
+    "higgsml_baselines": ["model.trees=20"],
     "detector_anomalies": ["train.epochs=1"],
 }
 UNLABELLED = {"attpc_muons", "zmumu", "hzz"}  # there is nothing to compare the flags with

@@ -23,8 +23,8 @@ def readers() -> Offers:
         occupancy_simulation="occupancy_simulation:OccupancySimulation",
         parquet="parquet:Parquet",
         recoil_simulation="recoil_simulation:RecoilSimulation",
-        toy="toy:Toy",
         root="root:Root",
+        toy="toy:Toy",
     )
 
 
@@ -33,19 +33,19 @@ def transforms() -> Offers:
     """Offer our transforms."""
     return _offers(
         "transforms",
-        select="columns:Select",
+        clip="clip:Clip",
         drop="columns:Drop",
-        missing="missing:Missing",
-        standardize="standardize:Standardize",
-        log="log:Log",
         image="image:Image",
-        pad="pad:Pad",
+        log="log:Log",
+        logit="logit:Logit",
+        missing="missing:Missing",
         normalize_points="normalize_points:NormalizePoints",
         one_hot="one_hot:OneHot",
-        rotate_phi="rotate_phi:RotatePhi",
+        pad="pad:Pad",
         quantile="quantile:Quantile",
-        logit="logit:Logit",
-        clip="clip:Clip",
+        rotate_phi="rotate_phi:RotatePhi",
+        select="columns:Select",
+        standardize="standardize:Standardize",
     )
 
 
@@ -56,15 +56,14 @@ def models() -> Offers:
         "models",
         anogan="anogan:AnoGAN",
         autoencoder="autoencoder:Autoencoder",
+        bigan="bigan:BiGAN",
         conv_autoencoder="conv_autoencoder:ConvAutoencoder",
         conv_vae="conv_autoencoder:ConvVAE",
-        bigan="bigan:BiGAN",
         deep_clustering="deep_clustering:DeepClustering",
         deep_svdd="deep_svdd:DeepSVDD",
         dnn="dnn:DNN",
         draw="draw:Draw",
         flow="flow:Flow",
-        set_autoencoder="set_autoencoder:SetAutoencoder",
         gan="gan:GAN",
         gmm="gmm:GMM",
         hbos="hbos:HBOS",
@@ -72,6 +71,7 @@ def models() -> Offers:
         knn="knn:KNN",
         mahalanobis="mahalanobis:Mahalanobis",
         pca="pca:PCA",
+        set_autoencoder="set_autoencoder:SetAutoencoder",
         vae="vae:VAE",
         wgan_gp="wgan_gp:WGANGP",
     )
@@ -82,17 +82,17 @@ def scorers() -> Offers:
     """Offer our scorers."""
     return _offers(
         "scorers",
-        critic="critic:CriticScore",
-        query="query:Query",
-        combine="combine:Combine",
-        reconstruction="reconstruction:Reconstruction",
-        residual_pull="residual_pull:ResidualPull",
         cluster_distance="cluster_distance:ClusterDistance",
+        combine="combine:Combine",
+        critic="critic:CriticScore",
         elbo="elbo:Elbo",
         kl="latent:KL",
+        knn="codes:CodeKNN",
         latent_mu2="latent:LatentMu2",
         likelihood="likelihood:Likelihood",
-        knn="codes:CodeKNN",
         mahalanobis="codes:CodeMahalanobis",
         outlyingness="outlyingness:Outlyingness",
+        query="query:Query",
+        reconstruction="reconstruction:Reconstruction",
+        residual_pull="residual_pull:ResidualPull",
     )
