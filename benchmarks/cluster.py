@@ -2,7 +2,7 @@
 
 Eight files of 250,000 events with 30 float32 branches, zlib 1; an autoencoder 30-100-50-25-2. What is measured is
 ``output.score_files`` into a Parquet file after each contestant has scored once, so that imports do not count. The
-workers start as docs/scale.md says: dask's own default gives every freed block back to the system, and costs half.
+workers start as docs/scale.md says: dask's own default gives every freed block back to the system, which costs a third.
 
     python benchmarks/cluster.py [rounds]
 """

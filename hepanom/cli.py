@@ -217,7 +217,7 @@ def score(
 
         with cluster.scorer(dask, str(Path(place).resolve()), overrides, files) as by:
             done = output.score_files(found, files, out, where=where, by=by)
-    return {"status": "done", "out": str(out), **done}, show.scored_text
+    return {"status": "done", "detector": str(place), "out": str(out), **done}, show.scored_text
 
 
 @hepanom.command(short_help="List the plugins, or explain one.")

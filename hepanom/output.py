@@ -108,13 +108,21 @@ def _flag(detector: Detector, where: str) -> str:
 
 @contextmanager
 def table_file(out: Path) -> Iterator[Callable[[Part | None, pa.Table], None]]:
-    """Give a function that appends a table to a Parquet file, which appears when the block ends well."""
+    """Give a function that appends a table to a Parquet file, which appears when the block ends well.
+
+    A table that belongs to a part gets the column ``file``, which says whose rows these are.
+    """
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     with written(out) as temporary, ExitStack() as stack:
         writers: list[Any] = []
 
-        def write(_: Part | None, table: pa.Table) -> None:
+        def write(part: Part | None, table: pa.Table) -> None:
+            if part is not None:
+                import pyarrow as pa
+
+                file = pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int32), [part.file])
+                table = table.add_column(1, "file", file)
             if not writers:
                 writers.append(stack.enter_context(pq.ParquetWriter(temporary, table.schema)))
             writers[0].write_table(table)
@@ -155,7 +163,7 @@ def to_table(detector: Detector, events: Events, values: Mapping[str, Float[np.n
     }
     columns: dict[str, Any] = {"event_id": events.event_id}
     for name, column in events.beside.items():
-        columns[f"beside/{name}" if name in {*ours, "event_id"} else name] = column
+        columns[f"beside/{name}" if name in {*ours, "event_id", "file"} else name] = column
     columns |= ours
     columns |= {f"score/{scorer}": found for scorer, found in values.items()}
     for scorer, rule in dict.fromkeys((entry.scorer, entry.name) for entry in detector.thresholds):

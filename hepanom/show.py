@@ -198,6 +198,7 @@ def facts_table(rows: Mapping[str, str]) -> Table:
 def scored_text(plain: Plain) -> str:
     """Return how many events were scored and flagged."""
     flagged = {name: f"{count:,} flagged" for name, count in plain["flagged"].items()}
+    flagged["detector"] = plain["detector"]
     only = f", {plain['written']:,} of them written" if plain["written"] < plain["events"] else ""
     return text_of(
         f"{plain['events']:,} events scored{only} into {escape(plain['out'])}", facts_table(flagged | _done(plain))

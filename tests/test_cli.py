@@ -121,7 +121,7 @@ def test_plugins_lists_kind_name_package_and_version() -> None:
     [
         ("train.epocs=5", "did you mean 'epochs'"),
         ("train.epochs=many", "expected a valid integer"),
-        ("model.use=autoencodr", "there is no model 'autoencodr'; did you mean 'autoencoder'?"),
+        ("model.use=autoencodr", "there is no model 'autoencodr'; did you mean 'autoencoder'"),
         ("model.latnt=3", "model.latnt: unknown option; did you mean 'latent'?"),
         ("background=[bkg]", "there is no class 'bkg'"),
         ("train.per=njets", "there is no column 'njets'; did you mean 'n_jets'?"),

@@ -21,6 +21,7 @@ SMALL = {
     "attpc_muons": ["train.epochs=1"],
     "attpc_simulated": ["data.events=1200", "train.epochs=2"],
     "attpc_classification": ["data.events=600", "train.epochs=2", "transforms.0.size=[33, 32]"],
+    "attpc_draw": ["data.events=600", "train.epochs=2", "model.steps=3"],
     "attpc_points": ["data.events=1200", "train.epochs=2"],
     "occupancy": ["data.events=1200", "train.epochs=2"],
     "quickstart": ["data.events=6000", "train.epochs=2"],
