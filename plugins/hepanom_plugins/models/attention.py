@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LOGARITHM = 10.0  # logarithms of variance, stride and intensity are held within +- this
-FAINT = -30.0
+FAINT = -30.0  # logarithm of the faintest weight beside a filter's largest
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,7 @@ def filters(
         F[i, a] = exp(-(a - mu_i)^2 / (2 sigma^2)) / Z_i,   mu_i = g + (i - N/2 - 1/2) delta,   sum_a F[i, a] = 1
 
     for i = 1..N and pixels a = 1..A. A softmax never divides by Z_i = 0: a filter whose centre lies far outside of the
-    image looks at the pixel on the edge. Weights below exp(-30) = 1e-13 of the largest
-    are held at that.
+    image looks at the pixel on the edge. Weights below exp(-30) = 1e-13 of the largest are held at that.
 
     References:
         K. Gregor et al., DRAW: a recurrent neural network for image generation, 2015, arXiv:1502.04623, eqs. 19 to 26.

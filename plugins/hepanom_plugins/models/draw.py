@@ -39,10 +39,11 @@ class Draw(Regularization, Model):
 
     With p = sigma(c_T), -ln p(x | c_T) is -sum_i [x_i ln p_i + (1 - x_i) ln(1 - p_i)] for ``bce``, and
     sum_i (x_i - p_i)^2, a Gaussian of variance 1/2 without its constant, for ``mse``: sums over pixels, not means. The
-    penalty of a step is the one of ``regularization``. For ``kl`` it is KL(N(m_t, s_t^2) || N(0, 1)): with bce and
-    beta 1 the loss is the negative evidence lower bound. For ``mmd`` it is the discrepancy between the m_t
-    of the batch and N(0, 1), 2 at most, so that beta weighs in hundreds. ``none`` has none. In both z_t is m_t, and its
-    log variance is given as -10, the least there is: the scores ``kl`` and ``elbo`` then count sum_t |m_t|^2 / 2.
+    penalty of a step is the one of ``regularization``. For ``kl`` it is KL(N(m_t, s_t^2) || N(0, 1)): with bce and beta
+    1 the loss is the negative evidence lower bound. For ``mmd`` it is the discrepancy between the m_t of the batch and
+    N(0, 1), 2 at most, so that a beta of hundreds weighs as much as the sum over pixels. ``none`` has none. In both z_t
+    is m_t, whose log variance is given as -10, the least there is: the scores ``kl`` and ``elbo`` then count
+    sum_t |m_t|^2 / 2 and a constant.
 
     A pixel enters as x = pixel / peak, the reconstruction is peak p. Without ``peak`` pixels outside of [0, 1] are an
     InputError in training; with it, brighter ones enter as 1, negative ones as 0. ``latent_mean`` holds the T means
