@@ -20,7 +20,12 @@ SMALL = {
     "lhco_flow": ["train.epochs=1", "model.hidden=[8]", "model.transforms=2"],
     "attpc_muons": ["train.epochs=1"],
     "attpc_simulated": ["data.events=1200", "train.epochs=2"],
-    "attpc_classification": ["data.events=600", "train.epochs=2", "transforms.0.size=[33, 32]", "transforms.0.scale=1e6"],
+    "attpc_classification": [
+        "data.events=600",
+        "train.epochs=2",
+        "transforms.0.size=[33, 32]",
+        "transforms.0.scale=1e6",
+    ],
     "attpc_draw": ["data.events=600", "train.epochs=2", "model.steps=3"],
     "attpc_points": ["data.events=1200", "train.epochs=2"],
     "occupancy": ["data.events=1200", "train.epochs=2"],
