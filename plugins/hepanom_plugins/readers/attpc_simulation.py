@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
-from hepanom.contracts import Part, Reader
-from hepanom.errors import InputError
+from hepanom.contracts import Reader
 from hepanom.events import Events, Input, Schema, hash64
 from hepanom_plugins.readers.attpc_detector import LENGTH, RADIUS, W_VALUE, Chamber, Clouds
 from hepanom_plugins.readers.attpc_physics import (
@@ -26,6 +23,7 @@ from hepanom_plugins.readers.attpc_physics import (
     slowing,
     transport,
 )
+from hepanom_plugins.readers.simulation import Simulation
 
 BLOCK = 512  # events that share one random stream; part of the definition of the events, like the formulas
 BLOCKS_PER_PART = 4  # half a second of simulation
@@ -39,7 +37,7 @@ COLUMNS = {"x": "mm", "y": "mm", "z": "mm", "charge": "ADC"}
 
 
 @dataclass(frozen=True)
-class ATTPCSimulation(Reader):
+class ATTPCSimulation(Simulation, Reader):
     """Simulated point clouds of 46Ar(p, p') in the AT-TPC: protons, carbon nuclei, and triggers on noise alone.
 
     The chamber is a cylinder of isobutane, 1 m long and 275 mm in radius, that is target and detector in one. z is the
@@ -79,10 +77,13 @@ class ATTPCSimulation(Reader):
         (2019) 156, arXiv:1810.10350: proton, carbon and noise as classes.
     """
 
+    block_size: ClassVar[int] = BLOCK
+    blocks_per_part: ClassVar[int] = BLOCKS_PER_PART
+    name: ClassVar[str] = "attpc"
+
     events: Annotated[int, Field(ge=1, description="number of events")] = 4000
     carbon_share: Annotated[float, Field(ge=0, le=1, description="probability that an event is carbon")] = 0.2
     noise_share: Annotated[float, Field(ge=0, le=1, description="probability that an event is noise alone")] = 0.2
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="other seeds give other events")] = 1
     beam_energy: Annotated[float, Field(ge=1, le=10, description="energy per nucleon of 46Ar at the entrance, MeV")] = (
         4.17
     )
@@ -110,38 +111,13 @@ class ATTPCSimulation(Reader):
         cloud = Input("points", tuple(COLUMNS), tuple(COLUMNS.values()))
         return Schema({"points": cloud}, classes=CLASSES, beside=("event",))
 
-    def parts(self) -> Sequence[Part]:
-        """List pieces of four blocks, in order."""
-        step = BLOCKS_PER_PART * BLOCK
-        return [Part("attpc", start, min(start + step, self.events)) for start in range(0, self.events, step)]
+    def at_once(self) -> int:
+        """Return the most events of a chunk."""
+        return self.chunk
 
-    def read(self, part: Part) -> Iterator[Events]:
-        """Yield events ``part.start`` to ``part.stop``, at most ``chunk`` at once."""
-        stride = max(1, self.chunk // BLOCK)
-        for first in range(part.start // BLOCK, -(-part.stop // BLOCK), stride):
-            last = min(first + stride, -(-part.stop // BLOCK))
-            blocks = Events.concat([self._block(block) for block in range(first, last)])
-            start, stop = max(part.start, first * BLOCK), min(part.stop, last * BLOCK)
-            number = blocks.beside["event"]
-            for begin in range(start, stop, self.chunk):
-                yield blocks.mask((number >= begin) & (number < min(begin + self.chunk, stop)))
-
-    def on(self, files: Sequence[str]) -> ATTPCSimulation:
-        """Return the run of another seed and size: ``attpc:SEED`` or ``attpc:SEED:EVENTS``.
-
-        Raises InputError otherwise.
-        """
-        found = re.fullmatch(r"attpc:(\d{1,18})(?::([1-9]\d{0,17}))?", files[0], re.ASCII) if len(files) == 1 else None
-        if found is None:
-            raise InputError(
-                "the simulated AT-TPC reads one 'attpc:SEED' or 'attpc:SEED:EVENTS', such as attpc:7:1000, "
-                f"not {', '.join(files)!r}"
-            )
-        return replace(self, seed=int(found[1]), events=int(found[2] or self.events))
-
-    def _block(self, block: int) -> Events:
+    def block(self, number: int) -> Events:
         """Draw the events of one block."""
-        generator = np.random.Generator(np.random.Philox(key=np.array([self.seed, block], np.uint64)))
+        generator = self.generator(number)
         u = generator.random(BLOCK)
         label = np.where(u < self.carbon_share, 1, np.where(u < self.carbon_share + self.noise_share, 2, 0))
         chamber = Chamber(
@@ -155,14 +131,14 @@ class ATTPCSimulation(Reader):
         tracks = [self._tracks(ion, np.flatnonzero(label == index), generator) for index, ion in enumerate(IONS)]
         clouds = [*(chamber.drift(track, generator) for track in tracks), self._noise(label == 2, generator)]
         joined = Clouds(*(np.concatenate(column, axis=-1) for column in zip(*clouds, strict=True)))
-        number = np.arange(block * BLOCK, (block + 1) * BLOCK, dtype=np.int64)
+        event = np.arange(number * BLOCK, (number + 1) * BLOCK, dtype=np.int64)
         return Events(
-            event_id=hash64([number, np.full(BLOCK, self.seed, np.int64)]),
+            event_id=hash64([event, np.full(BLOCK, self.seed, np.int64)]),
             inputs={"points": chamber.points(joined, BLOCK, generator)},
             weight=np.ones(BLOCK),
             label=label,
             category=np.zeros(BLOCK, np.int64),
-            beside={"event": number},
+            beside={"event": event},
         )
 
     def _tracks(self, ion: Ion, event: Int[np.ndarray, " event"], generator: np.random.Generator) -> Clouds:

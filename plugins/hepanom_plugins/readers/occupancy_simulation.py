@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
 
-from hepanom.contracts import Part, Reader
-from hepanom.errors import InputError
+from hepanom.contracts import Reader
 from hepanom.events import Events, Input, Schema, hash64
 from hepanom_plugins.readers.counts import Normalize, normalized
+from hepanom_plugins.readers.simulation import Simulation
 
 BLOCK = 64  # lumisections that share one random stream; part of the definition of the events, like the formulas
 BLOCKS_PER_PART = 16
@@ -32,7 +30,7 @@ Shape = tuple[Annotated[int, Field(ge=1, le=512)], Annotated[int, Field(ge=1, le
 
 
 @dataclass(frozen=True)
-class OccupancySimulation(Reader):
+class OccupancySimulation(Simulation, Reader):
     """Simulated occupancy of a disk of pixel modules or muon chambers, one image per lumisection.
 
     Rows are rings of radius r = 1 to 3, columns are azimuths phi, in modules of ``module`` channels. u and g are
@@ -69,11 +67,14 @@ class OccupancySimulation(Reader):
         Hadron Collider, 2019, arXiv:1808.00911: occupancy of muon chambers as images.
     """
 
+    block_size: ClassVar[int] = BLOCK
+    blocks_per_part: ClassVar[int] = BLOCKS_PER_PART
+    name: ClassVar[str] = "occupancy"
+
     events: Annotated[int, Field(ge=1, description="number of lumisections")] = 4000
     dead_share: Annotated[float, Field(ge=0, le=1, description="probability of dead channels")] = 0.05
     hot_share: Annotated[float, Field(ge=0, le=1, description="probability of hot channels")] = 0.05
     shifted_share: Annotated[float, Field(ge=0, le=1, description="probability of a turned map or changed gain")] = 0.05
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="other seeds give other events")] = 1
     detector: Annotated[int, Field(ge=0, lt=2**63, description="other numbers give detectors with other gains")] = 1
     shape: Annotated[Shape, Field(description="rows (radius) and columns (azimuth) of the map")] = (24, 48)
     module: Annotated[Shape, Field(description="rows and columns of a module; they divide those of the map")] = (8, 8)
@@ -106,44 +107,20 @@ class OccupancySimulation(Reader):
         image = Input("image", ("occupancy",), ("",), self.shape)
         return Schema({"image": image}, CLASSES, beside=("run", "lumisection", "affected", "factor", "shift"))
 
-    def parts(self) -> Sequence[Part]:
-        """List pieces of sixteen blocks, in order."""
-        step = BLOCKS_PER_PART * BLOCK
-        return [Part("occupancy", start, min(start + step, self.events)) for start in range(0, self.events, step)]
-
-    def read(self, part: Part) -> Iterator[Events]:
-        """Yield events ``part.start`` to ``part.stop`` in chunks of some 16 MB, whole blocks where they are whole."""
-        stride = max(1, CHUNK_BYTES // (4 * BLOCK * self.shape[0] * self.shape[1]))
-        for first in range(part.start // BLOCK, -(-part.stop // BLOCK), stride):
-            last = min(first + stride, -(-part.stop // BLOCK))
-            number = np.arange(first * BLOCK, last * BLOCK)
-            blocks = Events.concat([self._block(block) for block in range(first, last)])
-            yield blocks.mask((number >= part.start) & (number < part.stop))
-
-    def on(self, files: Sequence[str]) -> OccupancySimulation:
-        """Return other data of the same detector: ``occupancy:SEED`` or ``occupancy:SEED:EVENTS``.
-
-        Raises InputError otherwise.
-        """
-        pattern = r"occupancy:(\d{1,18})(?::([1-9]\d{0,17}))?"
-        found = re.fullmatch(pattern, files[0], re.ASCII) if len(files) == 1 else None
-        if found is None:
-            raise InputError(
-                "the simulated occupancy reads one 'occupancy:SEED' or 'occupancy:SEED:EVENTS', such as "
-                f"occupancy:7:1000, not {', '.join(files)!r}"
-            )
-        return replace(self, seed=int(found[1]), events=int(found[2] or self.events))
+    def at_once(self) -> int:
+        """Return the lumisections of some 16 MB, whole blocks."""
+        return BLOCK * max(1, CHUNK_BYTES // (4 * BLOCK * self.shape[0] * self.shape[1]))
 
     def _shares(self) -> tuple[float, float, float]:
         return self.dead_share, self.hot_share, self.shifted_share
 
-    def _block(self, block: int) -> Events:
+    def block(self, number: int) -> Events:
         """Draw the events of one block."""
-        generator = np.random.Generator(np.random.Philox(key=np.array([self.seed, block], np.uint64)))
-        number = np.arange(block * BLOCK, (block + 1) * BLOCK, dtype=np.int64)
+        generator = self.generator(number)
+        event = np.arange(number * BLOCK, (number + 1) * BLOCK, dtype=np.int64)
         u_class, *u = generator.random((7, BLOCK))
         label = (np.searchsorted(np.cumsum(self._shares()), u_class, side="right") + 1) % len(CLASSES)
-        luminosity = np.exp(-(number % self.fill) / self.fill) / (1 - np.exp(-1))
+        luminosity = np.exp(-(event % self.fill) / self.fill) / (1 - np.exp(-1))
         luminosity *= np.exp(SPREAD_OF_LUMINOSITY * generator.standard_normal(BLOCK))
 
         factor, height, width, shift = self._anomalies(label, np.stack(u))
@@ -152,19 +129,19 @@ class OccupancySimulation(Reader):
         rows, columns = (np.arange(side) for side in self.shape)
         high = (rows >= row[:, None]) & (rows < (row + height)[:, None])
         wide = (columns - column[:, None]) % self.shape[1] < width[:, None]
-        mean = self.counts * luminosity[:, None, None] * self._map(number)
+        mean = self.counts * luminosity[:, None, None] * self._map(event)
         mean *= np.where(high[:, :, None] & wide[:, None, :], factor[:, None, None], 1.0)
         turned = (columns - shift[:, None]) % self.shape[1]
         counts = generator.poisson(np.take_along_axis(mean, turned[:, None], axis=2)).astype(np.float32)
         return Events(
-            event_id=hash64([number, np.full(BLOCK, self.seed, np.int64)]),
+            event_id=hash64([event, np.full(BLOCK, self.seed, np.int64)]),
             inputs={"image": normalized(counts[:, None], self.normalize)},
             weight=np.ones(BLOCK),
             label=label,
             category=np.zeros(BLOCK, np.int64),
             beside={
-                "run": number // self.fill + 1,
-                "lumisection": number % self.fill + 1,
+                "run": event // self.fill + 1,
+                "lumisection": event % self.fill + 1,
                 "affected": np.where(shift != 0, rows.size * columns.size, height * width),
                 "factor": factor,
                 "shift": shift,

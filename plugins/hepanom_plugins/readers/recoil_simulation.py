@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
 
-from hepanom.contracts import Part, Reader
-from hepanom.errors import InputError
+from hepanom.contracts import Reader
 from hepanom.events import Events, Input, Schema, hash64
+from hepanom_plugins.readers.simulation import Simulation
 
 BLOCK = 4096  # events that share one random stream; part of the definition of the events, like the formulas
 BLOCKS_PER_PART = 8
@@ -33,7 +31,7 @@ NOISE = 0.7  # sqrt(GeV): a vertex's imbalance is that times the root of its sca
 
 
 @dataclass(frozen=True)
-class RecoilSimulation(Reader):
+class RecoilSimulation(Simulation, Reader):
     """Simulated Z to mu mu events, to regress the hadronic recoil: the target is what the muons say that it is.
 
     This stands in for data where there are none: it has the effects that a regression can correct, each as one formula,
@@ -77,9 +75,12 @@ class RecoilSimulation(Reader):
         doi:10.1016/0168-9002(94)91317-X: the calorimeter's response.
     """
 
+    block_size: ClassVar[int] = BLOCK
+    blocks_per_part: ClassVar[int] = BLOCKS_PER_PART
+    name: ClassVar[str] = "recoil"
+
     events: Annotated[int, Field(ge=1, description="number of events")] = 60000
     invisible_share: Annotated[float, Field(ge=0, le=1, description="probability of an invisible particle")] = 0.02
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="other seeds give other events")] = 1
     median_pt: Annotated[float, Field(gt=0, le=100, description="median boson momentum in GeV")] = 12.0
     missing_pt: Annotated[float, Field(gt=0, description="mean momentum of the invisible particle in GeV")] = 60.0
     pileup: Annotated[float, Field(ge=0, le=1000, description="mean number of further vertices")] = 30.0
@@ -95,38 +96,13 @@ class RecoilSimulation(Reader):
             beside=("event", "boson_x", "boson_y", "boson_pt", "missing_pt"),
         )
 
-    def parts(self) -> Sequence[Part]:
-        """List pieces of eight blocks, in order."""
-        step = BLOCKS_PER_PART * BLOCK
-        return [Part("recoil", start, min(start + step, self.events)) for start in range(0, self.events, step)]
+    def at_once(self) -> int:
+        """Return the most events of a chunk."""
+        return self.chunk
 
-    def read(self, part: Part) -> Iterator[Events]:
-        """Yield events ``part.start`` to ``part.stop``, at most ``chunk`` at once."""
-        stride = max(1, self.chunk // BLOCK)
-        for first in range(part.start // BLOCK, -(-part.stop // BLOCK), stride):
-            last = min(first + stride, -(-part.stop // BLOCK))
-            blocks = Events.concat([self._block(block) for block in range(first, last)])
-            start, stop = max(part.start, first * BLOCK), min(part.stop, last * BLOCK)
-            number = blocks.beside["event"]
-            for begin in range(start, stop, self.chunk):
-                yield blocks.mask((number >= begin) & (number < min(begin + self.chunk, stop)))
-
-    def on(self, files: Sequence[str]) -> RecoilSimulation:
-        """Return the run of another seed and size: ``recoil:SEED`` or ``recoil:SEED:EVENTS``.
-
-        Raises InputError otherwise.
-        """
-        found = re.fullmatch(r"recoil:(\d{1,18})(?::([1-9]\d{0,17}))?", files[0], re.ASCII) if len(files) == 1 else None
-        if found is None:
-            raise InputError(
-                "the simulated recoil reads one 'recoil:SEED' or 'recoil:SEED:EVENTS', such as recoil:7:1000, "
-                f"not {', '.join(files)!r}"
-            )
-        return replace(self, seed=int(found[1]), events=int(found[2] or self.events))
-
-    def _block(self, block: int) -> Events:
+    def block(self, number: int) -> Events:
         """Draw the events of one block."""
-        generator = np.random.Generator(np.random.Philox(key=np.array([self.seed, block], np.uint64)))
+        generator = self.generator(number)
         u_class, u_boson, u_azimuth, u_missing, u_direction = generator.random((5, BLOCK))
         label = (u_class < self.invisible_share).astype(np.int64)
         below = u_boson / (1 + (self.median_pt / HIGHEST) ** 2)
@@ -135,16 +111,16 @@ class RecoilSimulation(Reader):
         features = self._measured(-(boson + missing), generator)
         spread = np.hypot(0.7, 0.01 * np.hypot(*boson))
         measured = boson + spread * generator.standard_normal((2, BLOCK))
-        number = np.arange(block * BLOCK, (block + 1) * BLOCK, dtype=np.int64)
+        event = np.arange(number * BLOCK, (number + 1) * BLOCK, dtype=np.int64)
         return Events(
-            event_id=hash64([number, np.full(BLOCK, self.seed, np.int64)]),
+            event_id=hash64([event, np.full(BLOCK, self.seed, np.int64)]),
             inputs={"features": features.T.astype(np.float32)},
             weight=np.ones(BLOCK),
             label=label,
             category=np.zeros(BLOCK, np.int64),
             target=-measured.T,
             beside={
-                "event": number,
+                "event": event,
                 "boson_x": measured[0],
                 "boson_y": measured[1],
                 "boson_pt": np.hypot(*measured),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float
 from pydantic import Field
 
-from hepanom.contracts import Part, Reader
-from hepanom.errors import InputError
+from hepanom.contracts import Reader
 from hepanom.events import Events, Input, Schema, hash64
+from hepanom_plugins.readers.simulation import Simulation
 
 BLOCK = 8192  # events that share one random stream; part of the definition of the events, like the formulas
 BLOCKS_PER_PART = 16
@@ -35,7 +33,7 @@ UNITS = {
 
 
 @dataclass(frozen=True)
-class Toy(Reader):
+class Toy(Simulation, Reader):
     """Simulated dijet events: a falling background of quark and gluon jets, and a resonance as the anomaly.
 
     u stands for uniform numbers in [0, 1), g for standard normal ones, all independent. Masses and momenta are in GeV.
@@ -68,11 +66,14 @@ class Toy(Reader):
         J. Dolen et al., Thinking outside the ROCs, 2016, arXiv:1603.00027: how tau21 of the background falls with mass.
     """
 
+    block_size: ClassVar[int] = BLOCK
+    blocks_per_part: ClassVar[int] = BLOCKS_PER_PART
+    name: ClassVar[str] = "toy"
+
     events: Annotated[int, Field(ge=1, description="number of events")] = 20000
     signal_share: Annotated[float, Field(ge=0, le=1, description="probability that an event is of the resonance")] = (
         0.05
     )
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="other seeds give other events")] = 1
     mass: Annotated[float, Field(ge=1500, le=7000, description="mass of the resonance in GeV")] = 2000.0
     width: Annotated[float, Field(gt=0, le=1000, description="its full width at half height in GeV")] = 100.0
     chunk: Annotated[int, Field(ge=1, description="most events that are handed over at once")] = 65536
@@ -82,53 +83,13 @@ class Toy(Reader):
         table = Input("table", tuple(UNITS), tuple(UNITS.values()))
         return Schema({"features": table}, classes=("background", "resonance"), beside=("event",))
 
-    def parts(self) -> Sequence[Part]:
-        """List pieces of sixteen blocks, in order."""
-        step = BLOCKS_PER_PART * BLOCK
-        return [Part("toy", start, min(start + step, self.events)) for start in range(0, self.events, step)]
+    def at_once(self) -> int:
+        """Return the most events of a chunk."""
+        return self.chunk
 
-    def read(self, part: Part) -> Iterator[Events]:
-        """Yield events ``part.start`` to ``part.stop``, at most ``chunk`` at once."""
-        stride = max(1, self.chunk // BLOCK)
-        for first in range(part.start // BLOCK, -(-part.stop // BLOCK), stride):
-            last = min(first + stride, -(-part.stop // BLOCK))
-            columns = [np.concatenate(column) for column in zip(*map(self._block, range(first, last)), strict=True)]
-            start, stop = max(part.start, first * BLOCK), min(part.stop, last * BLOCK)
-            for begin in range(start, stop, self.chunk):
-                end = min(begin + self.chunk, stop)
-                yield self._events(begin, *(column[begin - first * BLOCK : end - first * BLOCK] for column in columns))
-
-    def on(self, files: Sequence[str]) -> Toy:
-        """Return the toy of another seed and size: ``toy:SEED`` or ``toy:SEED:EVENTS``. Raises InputError otherwise."""
-        found = re.fullmatch(r"toy:(\d{1,18})(?::([1-9]\d{0,17}))?", files[0], re.ASCII) if len(files) == 1 else None
-        if found is None:
-            raise InputError(
-                f"the toy reads one 'toy:SEED' or 'toy:SEED:EVENTS', such as toy:7:1000, not {', '.join(files)!r}"
-            )
-        return replace(self, seed=int(found[1]), events=int(found[2] or self.events))
-
-    def _events(
-        self,
-        start: int,
-        features: Float32[np.ndarray, "event feature"],
-        weight: Float[np.ndarray, " event"],
-        label: Int[np.ndarray, " event"],
-    ) -> Events:
-        number = np.arange(start, start + len(label), dtype=np.int64)
-        return Events(
-            event_id=hash64([number, np.full(len(number), self.seed, np.int64)]),
-            inputs={"features": features},
-            weight=weight,
-            label=label,
-            category=np.zeros(len(label), np.int64),
-            beside={"event": number},
-        )
-
-    def _block(
-        self, block: int
-    ) -> tuple[Float32[np.ndarray, "event feature"], Float[np.ndarray, " event"], Int[np.ndarray, " event"]]:
-        """Draw features, weights and labels of one block."""
-        generator = np.random.Generator(np.random.Philox(key=np.array([self.seed, block], np.uint64)))
+    def block(self, number: int) -> Events:
+        """Draw the events of one block."""
+        generator = self.generator(number)
         u_class, u_mass, u_angle, u_jets, u_pt, u_vertex = generator.random((6, BLOCK))
         g = generator.standard_normal((5, BLOCK))
         signal = u_class < self.signal_share
@@ -153,7 +114,15 @@ class Toy(Reader):
         features = np.empty((BLOCK, len(UNITS)), np.float32)
         for index, column in enumerate((m_jj, delta_eta, *mass, *tau21, n_jets, pt_j3, m_sv1)):
             features[:, index] = column
-        return features, weight, signal.astype(np.int64)
+        event = np.arange(number * BLOCK, (number + 1) * BLOCK, dtype=np.int64)
+        return Events(
+            event_id=hash64([event, np.full(BLOCK, self.seed, np.int64)]),
+            inputs={"features": features},
+            weight=weight,
+            label=signal.astype(np.int64),
+            category=np.zeros(BLOCK, np.int64),
+            beside={"event": event},
+        )
 
     def _mass(
         self, signal: Bool[np.ndarray, " event"], u: Float[np.ndarray, " event"]
