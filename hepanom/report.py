@@ -114,7 +114,6 @@ def _content(result: Result) -> dict[str, Any]:
         "spelled": spelled,
         "interval": lambda value, low, high: cell(Number(value, low, high, None)),
         "short": short,
-        "cell": cell,
     }
 
 

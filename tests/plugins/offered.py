@@ -214,10 +214,13 @@ def build(kind: Kind, name: str, options: dict[str, Any], on: str = "table") -> 
     place = {"reader": "data", "transform": "transforms", "model": "model", "scorer": "scores"}[kind]
     node = {"use": name, **options}
     recipe[place] = [node] if place in ("transforms", "scores") else node
+    if kind == "scorer" and "scores" in options:  # of the recipe, to be combined
+        recipe["model"] = {"use": "vae"}
+        recipe["scores"] = [{"use": "reconstruction", "name": label} for label in options["scores"]] + [node]
     parts: Parts = plugins.build(document.Document("conformance.yaml", recipe, {}, {}), SCHEMAS[on])
     chosen = {"reader": parts.reader, "model": parts.model}
     lists = {"transform": [*parts.transforms.values()], "scorer": [*parts.scorers.values()]}
-    return chosen[kind] if kind in chosen else lists[kind][0]
+    return chosen[kind] if kind in chosen else lists[kind][-1]
 
 
 def write_tables(folder: Path) -> str:

@@ -338,7 +338,7 @@ def test_a_score_is_one_repeatable_number_per_event(name: str, options: dict[str
         with torch.inference_mode():
             given = network(events)
             only = {key: value for key, value in given.items() if key in scorer.needs}
-            only |= {f"score/{name}": next(iter(given.values())).flatten(1).sum(1) for name in scorer.combines()}
+            only |= {f"score/{name}": next(iter(given.values())).reshape(60, -1).sum(1) for name in scorer.combines()}
             state = scorer.fit([(events, Witness(only, read))])
             first = scorer.score(events, Witness(only, read), state, network)
             parts = scorer.explain(events, Witness(only, read), state, network)
