@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from trainings import NOISY, OPTIMIZERS, PLAIN, SCHEMA, Scripted, begin, finish, options, same, table, weights
 
-from hepanom import recipe, train
+from hepanom import optimizers, train
 from hepanom.contracts import Batch, Network, Player
 from hepanom.errors import HepanomError, InputError
 from hepanom_plugins.models.vae import VAE
@@ -113,7 +113,7 @@ def test_clip_bounds_the_norm_of_the_gradient() -> None:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_gets_all_its_options(name: str) -> None:
     section = {"adam": "Adam", "sgd": "SGD", "adadelta": "Adadelta", "adagrad": "Adagrad", "rmsprop": "RMSprop"}[name]
-    assert set(OPTIMIZERS[name]) == set(getattr(recipe, section).model_fields) - {"use"}
+    assert set(OPTIMIZERS[name]) == set(getattr(optimizers, section).model_fields) - {"use"}
     training = begin(optimizer={"use": name, **OPTIMIZERS[name]})
     (group,) = training.optimizers["network"].param_groups
     assert {option: group[option] for option in OPTIMIZERS[name]} == OPTIMIZERS[name]
