@@ -183,7 +183,7 @@ def test_what_cannot_be_loaded_names_its_package(target: Any, message: str) -> N
 def test_an_unknown_name_suggests_one_of_the_same_kind() -> None:
     with pytest.raises(InputError, match=r"there is no model 'vaee'; did you mean 'vae'\?$"):
         find(registry(), "model", "vaee")
-    with pytest.raises(InputError, match="there is no scorer 'vae'; known are .*elbo, kl"):
+    with pytest.raises(InputError, match=r"there is no scorer 'vae'; known are .*elbo, kl"):
         find(registry(), "scorer", "vae")
 
 
