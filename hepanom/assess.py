@@ -61,7 +61,7 @@ def assess(
     """Score and evaluate the test share; ``write`` is given its events, chunk by chunk, with their decision scores."""
     parts, recipe = detector.parts, detector.parts.recipe
     met: list[_Met] = []
-    codes: list[Float[np.ndarray, "replica event latent"]] = []
+    codes: dict[int, list[Float[np.ndarray, "replica _ latent"]]] = {}
     looked_at = recipe.evaluate.latent.events if recipe.evaluate.latent else LATENT_EVENTS
     strangest: dict[str, tuple[Events, Float[np.ndarray, " event"]]] = {}
     sampled = np.zeros(shares.total("test").events, bool)
@@ -74,11 +74,13 @@ def assess(
         write(events, decided)
         met.append(_Met(scores, decided, events.category, events.label, events.weight))
         found = latent(detector, events.mask(sampled[position : position + len(events)]))
-        codes += [] if found is None else [found]
+        for category, pieces in found.items():
+            codes.setdefault(category, []).append(pieces)
         position += len(events)
         first = events.mask(np.arange(len(events)) < PICTURES) if first is None else first
         strangest = {label: _top(strangest.get(label), events, values) for label, values in decided.items()}
     test = _joined(met)
+    joined = {category: np.concatenate(pieces, axis=1) for category, pieces in codes.items()}
     weight = apply_expected(test.weight, test.label, parts.schema.classes, recipe.evaluate.expected)
     anomaly = _anomaly(detector, test.label)
     scored = Scored(
@@ -109,8 +111,8 @@ def assess(
         train=_train_sample(detector, shares),
         test=Sample(test.decided, test.category, anomaly, test.weight),
         scored=scored,
-        latent=_latent([each[0] for each in codes], test, anomaly, sampled),
-        probes=_probes(detector, codes, test, sampled),
+        latent=_latent(joined, test, anomaly, sampled),
+        probes=_probes(detector, joined, test, sampled),
         strangest={label: _strangest(detector, label, *found) for label, found in strangest.items()},
         pictures=[
             *_pictures(detector, "first of the test share", first),
@@ -210,45 +212,38 @@ def _pictures(detector: Detector, why: str, events: Events | None) -> list[Pictu
     return [found[position] for position in sorted(found)]
 
 
-def _probes(
-    detector: Detector,
-    found: Sequence[Float[np.ndarray, "replica _ latent"]],
-    test: _Met,
-    sampled: Bool[np.ndarray, " event"],
-) -> dict[str, Probe]:
+Codes = Mapping[int, Float[np.ndarray, "replica _ latent"]]
+
+
+def _probes(detector: Detector, codes: Codes, test: _Met, sampled: Bool[np.ndarray, " event"]) -> dict[str, Probe]:
     """Return what the codes of each category know of the classes, where the recipe asks for that."""
     recipe, classes = detector.parts.recipe, detector.parts.schema.classes
-    if recipe.evaluate.latent is None or not found:
-        return {}
-    codes, category, label = np.concatenate(found, axis=1), test.category[sampled], test.label[sampled]
+    category, label, options = test.category[sampled], test.label[sampled], recipe.evaluate.latent
     return {
-        name: probe(codes[:, category == index], label[category == index], classes, recipe.evaluate.latent, recipe.seed)
-        for index, name in enumerate(detector.categories)
-        if (category == index).any()
+        detector.categories[index]: probe(codes[index], label[category == index], classes, options, recipe.seed)
+        for index in sorted(codes)
+        if options is not None
     }
 
 
 def _latent(
-    found: Sequence[Float[np.ndarray, "_ latent"]],
-    test: _Met,
-    anomaly: Int[np.ndarray, " event"],
-    sampled: Bool[np.ndarray, " event"],
+    codes: Codes, test: _Met, anomaly: Int[np.ndarray, " event"], sampled: Bool[np.ndarray, " event"]
 ) -> Latent | None:
-    """Return the plane of the latent code: the code itself, its principal components, or one code and the score."""
-    if not found:
+    """Return the plane of the first replica's code: the code itself, its principal components, or code and score."""
+    if not codes:
         return None
-    codes, category = np.concatenate(found), test.category[sampled]
-    axes = ("latent 1", "latent 2")
-    if codes.shape[1] == 1:
-        scorer, values = next(iter(test.decided.items()))
-        codes, axes = np.column_stack([codes[:, 0], values[sampled]]), ("latent 1", f"{scorer} score")
-    elif codes.shape[1] > 2:
-        axes = ("component 1", "component 2")
-        plane = np.zeros((len(codes), 2))
-        for each in np.unique(category):  # every category's network has a latent space of its own
-            plane[category == each] = _components(codes[category == each])
-        codes = plane
-    return Latent(codes, axes, category, anomaly[sampled])
+    category, width = test.category[sampled], max(found.shape[2] for found in codes.values())
+    scorer, values = next(iter(test.decided.items()))
+    axes = {1: ("latent 1", f"{scorer} score"), 2: ("latent 1", "latent 2")}.get(width, ("component 1", "component 2"))
+    plane = np.zeros((len(category), 2))
+    for index, (first, *_) in codes.items():  # every category's network has a latent space of its own
+        here = category == index
+        if width == 1:
+            plane[here] = np.column_stack([first[:, 0], values[sampled][here]])
+        else:
+            padded = np.pad(first, ((0, 0), (0, width - first.shape[1])))
+            plane[here] = padded if width == 2 else _components(padded)
+    return Latent(plane, axes, category, anomaly[sampled])
 
 
 def _components(codes: Float[np.ndarray, "event latent"]) -> Float[np.ndarray, "event 2"]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -55,6 +56,11 @@ def _history(training: Training) -> Float[Tensor, "epoch column"]:
     return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1 if rows else 4)
 
 
+def _losses(terms: Sequence[str], row: Sequence[float]) -> dict[str, float]:
+    """Return an epoch's losses; one that ended the training at its start has none."""
+    return {term: loss for term, loss in zip(terms, row, strict=True) if not math.isnan(loss)}
+
+
 def _tensor(value: Tensor | float) -> Tensor:
     return value if isinstance(value, Tensor) else torch.tensor(value)
 
@@ -80,7 +86,7 @@ def restore(training: Training, path: Path) -> None:
         raise HepanomError(f"{path}: cannot go on from this checkpoint ({error!r}); start a new run") from error
     training.best_loss, training.finished = story["best_loss"], story["finished"]
     training.history = [
-        Epoch(int(epoch), dict(zip(story["terms"], losses, strict=True)), validation, bool(best), rate)
+        Epoch(int(epoch), _losses(story["terms"], losses), validation, bool(best), rate)
         for epoch, validation, best, rate, *losses in tensors["history"].tolist()
     ]
     if training.finished:

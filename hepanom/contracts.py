@@ -245,7 +245,7 @@ class Scorer(Protocol):
         return ()
 
     def fit(self, batches: Iterable[tuple[Batch, Outputs]]) -> State:
-        """Return what the score needs to know of the training background."""
+        """Return what the score needs to know of the events that train: of the valid ones if it combines scores."""
         return {}
 
     def score(self, batch: Batch, outputs: Outputs, state: State, network: Network) -> Float[Tensor, " event"]:

@@ -85,7 +85,8 @@ def train_models(
             for replica in range(recipe.train.replicas):
                 training = _train(parts, schema, (source, valid), device, (label, replica), checkpoints, watch)
                 histories[label, replica] = training.history
-                members.append(_member(parts, training.network.eval(), everything if team.rank() == 0 else ()))
+                shown = (everything, valid) if team.rank() == 0 else ((), ())
+                members.append(_member(parts, training.network.eval(), *shown))
             models[label] = CategoryModel(states, schema, tuple(members), tally)
     return models, histories
 
@@ -188,11 +189,13 @@ def file_name(label: str, replica: int) -> str:
     return f"{quote(label, safe='')}-{replica}.safetensors"
 
 
-def _member(parts: Parts, network: Network, source: Iterable[Batch]) -> Member:
+def _member(parts: Parts, network: Network, source: Iterable[Batch], held_out: Iterable[Batch]) -> Member:
+    """Fit the scorers on the training events; those that combine others on events that none of these has seen."""
     found: dict[str, State] = {}
     with torch.inference_mode():
         for label, scorer in parts.scorers.items():
-            passed: Iterable[tuple[Batch, Outputs]] = chain.from_iterable(outputs(network, table) for table in source)
+            tables = held_out if scorer.combines() else source
+            passed: Iterable[tuple[Batch, Outputs]] = chain.from_iterable(outputs(network, table) for table in tables)
             if scorer.combines():
                 states = dict(found)
                 passed = (

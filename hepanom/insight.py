@@ -37,16 +37,19 @@ def explain(detector: Detector, events: Events, scorer: str) -> list[dict[str, f
     return found
 
 
-def latent(detector: Detector, events: Events) -> Float[np.ndarray, "replica event latent"] | None:
-    """Return the latent codes, those of an image's maps side by side, or None where the model gives none."""
-    found: Float[np.ndarray, "replica event latent"] | None = None
+def latent(detector: Detector, events: Events) -> dict[int, Float[np.ndarray, "replica _ latent"]]:
+    """Return the latent codes of the events of each category, in their order; {} where the model gives none.
+
+    Maps of an image stand side by side. A category's network may have codes of another width than the others.
+    """
+    found: dict[int, list[list[Float[np.ndarray, "_ latent"]]]] = {}
     if "latent_mean" in detector.parts.model.gives:
         for visit in visits(detector, events):
-            codes = visit.outputs["latent_mean"].flatten(1).double().cpu().numpy()
-            if found is None:
-                found = np.zeros((detector.replicas, len(events), codes.shape[1]))
-            found[visit.replica, visit.where] = codes
-    return found
+            pieces = found.setdefault(int(events.category[visit.where[0]]), [[] for _ in range(detector.replicas)])
+            pieces[visit.replica].append(visit.outputs["latent_mean"].flatten(1).double().cpu().numpy())
+    return {
+        category: np.stack([np.concatenate(pieces) for pieces in by_replica]) for category, by_replica in found.items()
+    }
 
 
 def reconstructions(

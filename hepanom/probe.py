@@ -28,7 +28,8 @@ class Probe:
 
     ``numbers`` holds ``precision/CLASS``, ``recall/CLASS``, ``f1/CLASS``, ``f1_macro``, ``adjusted_rand`` and
     ``mutual_information``; ``curve`` the macro F1 of classifiers that saw ``sizes`` labelled events. ``trained`` and
-    ``tested`` count the labelled events behind the numbers. Where there are too few, ``problem`` says so.
+    ``tested`` count the labelled events behind the numbers. Classes with too few are ``left_out``; where fewer than two
+    are left, ``problem`` says so.
     """
 
     classes: tuple[str, ...]
@@ -37,6 +38,7 @@ class Probe:
     numbers: Mapping[str, Number]
     sizes: tuple[int, ...]
     curve: Float[np.ndarray, "replica size"]
+    left_out: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -60,18 +62,22 @@ def probe(
         R. Solli, master's thesis, Oslo 2019, sections 4.3 and 5.
         L. Hubert, P. Arabie, Comparing partitions, Journal of Classification 2 (1985) 193.
     """
-    known = np.flatnonzero(label >= 0)
-    present = np.unique(label[known])
-    names = tuple(classes[index] for index in present)
     generator = np.random.default_rng(seed)
-    drawn = [generator.permutation(known[label[known] == index]) for index in present]
-    drawn = [rows[: round(options.labelled * len(rows))] for rows in drawn]
-    if len(present) < 2 or min(map(len, drawn)) < FEWEST:
-        counts = ", ".join(f"{name} {len(rows)}" for name, rows in zip(names, drawn, strict=True)) or "none"
+    drawn: dict[int, Int[np.ndarray, " labelled"]] = {}
+    for index in np.unique(label[label >= 0]).tolist():
+        rows = generator.permutation(np.flatnonzero(label == index))
+        drawn[index] = rows[: round(options.labelled * len(rows))]
+    enough = [index for index, rows in drawn.items() if len(rows) >= FEWEST]
+    left_out = tuple(classes[index] for index in drawn if index not in enough)
+    names = tuple(classes[index] for index in enough)
+    if len(enough) < 2:
+        counts = ", ".join(f"{classes[index]} {len(rows)}" for index, rows in drawn.items()) or "none"
         problem = f"too few labelled events for a classifier ({counts}); {FEWEST} of each of two classes are needed"
-        return Probe(names, 0, 0, {}, (), np.zeros((len(codes), 0)), problem)
-    tested = np.concatenate([rows[: max(1, round(options.test * len(rows)))] for rows in drawn])
-    seen = generator.permutation(np.concatenate([rows[max(1, round(options.test * len(rows))) :] for rows in drawn]))
+        return Probe(names, 0, 0, {}, (), np.zeros((len(codes), 0)), left_out, problem)
+    tests = {index: min(len(drawn[index]) - 1, max(1, round(options.test * len(drawn[index])))) for index in enough}
+    tested = np.concatenate([drawn[index][: tests[index]] for index in enough])
+    seen = generator.permutation(np.concatenate([drawn[index][tests[index] :] for index in enough]))
+    present, known = np.array(enough), np.flatnonzero(np.isin(label, enough))
     sizes = tuple(np.unique(np.geomspace(min(SMALLEST, len(seen)), len(seen), STEPS).round().astype(int)).tolist())
     found = np.stack(
         [[_classified(rows[seen[:size]], label[seen[:size]], rows[tested]) for size in sizes] for rows in codes]
@@ -84,6 +90,7 @@ def probe(
         {**_numbers(found[:, -1], truth, present, names, seed), **_clusters(codes[:, known], label[known], seed)},
         sizes,
         np.array([[_rates(row, truth, present)[2].mean() for row in rows] for rows in found]),
+        left_out,
     )
 
 

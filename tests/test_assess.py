@@ -158,11 +158,10 @@ def test_principal_components_are_those_of_each_category() -> None:
     detector, _, _ = fitted(*FEW, *PER_JETS, "model.latent=4")
     result, test, _ = assessed(*PER_JETS, "model.latent=4")
     codes = latent(detector, test)
-    assert codes is not None
     assert result.latent is not None
     for index in range(3):
         here = test.category == index
-        expected = PCA(2).fit_transform(codes[0, here])
+        expected = PCA(2).fit_transform(codes[index][0])
         assert np.abs(result.latent.codes[here]) == pytest.approx(np.abs(expected), rel=1e-3, abs=1e-5)
 
 

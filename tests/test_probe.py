@@ -86,6 +86,20 @@ def test_more_labelled_events_make_a_better_classifier() -> None:
     assert found.curve[:, -1].mean() > found.curve[:, 0].mean() + 0.03
 
 
+def test_a_rare_class_is_left_out_and_named() -> None:
+    label = np.repeat([0, 1, 2], [2000, 2000, 20])
+    found = probe(codes_of(label, 30), label, CLASSES, LatentCodes(), 1)
+    assert (found.classes, found.left_out) == (("proton", "carbon"), ("noise",))
+    assert found.numbers["f1_macro"].value == pytest.approx(1)
+    assert found.numbers["adjusted_rand"].value == pytest.approx(1)
+
+
+def test_some_events_are_left_to_learn_from_however_many_test() -> None:
+    label = np.arange(200) % 2
+    found = probe(codes_of(label, 30), label, CLASSES, LatentCodes(test=0.99), 1)
+    assert (found.trained, found.tested) == (2, 28)
+
+
 @pytest.mark.parametrize(
     ("label", "counts"),
     [(np.zeros(500, int), "proton 75"), (np.full(500, -1), "none"), (np.arange(30) % 2, "proton 2, carbon 2")],

@@ -197,7 +197,7 @@ def variance_ratio(
 
     It is the same for every event and has no gradient: a guard that falls towards 0 when the generator collapses.
     """
-    share = weight / weight.sum()
+    share = weight / weight.sum().clamp(min=1e-30)  # a batch without weight counts for nothing
     generated_variance, real_variance = (
         share @ (values - share @ values).square().sum(1) for values in (generated, real)
     )

@@ -107,14 +107,20 @@ def edges(
     """Return the bin edges of every feature, from its smallest to its largest value.
 
     Between bins of equal weight stands the smallest value below which, with itself, the share b / bins of the weight
-    lies, for b = 1, 2, ...: many events with one value make edges that coincide, and bins without width between them.
+    lies, for b = 1, 2, ...: many events with one value make edges that coincide. The last of them moves up to the next
+    number, so that this value has a bin of its own; a constant feature stays as it is.
     """
+    low, high = columns.amin(1, keepdim=True), columns.amax(1, keepdim=True)
     if binning == "width":
-        low, high = columns.amin(1, keepdim=True), columns.amax(1, keepdim=True)
-        return low + (high - low) * torch.linspace(0, 1, bins + 1, device=columns.device)
+        inner = low + (high - low) * torch.linspace(0, 1, bins + 1, device=columns.device)[1:-1]
+        return torch.cat([low, inner, high], 1)
     ordered, order = columns.sort(1)
     below = share[order].cumsum(1)
     wanted = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=columns.device)[1:-1]
     place = torch.searchsorted(below, (wanted - 1e-12).expand(len(columns), -1).contiguous())
     inner = ordered.gather(1, place.clamp(max=columns.shape[1] - 1))
-    return torch.cat([ordered[:, :1], inner, ordered[:, -1:]], 1)
+    found = torch.cat([low, inner, high], 1)
+    again = (found.diff(dim=1) == 0) & (low < high)
+    last = again & ~torch.cat([again[:, 1:], torch.zeros_like(again[:, :1])], 1)
+    found[:, 1:] = torch.where(last, found[:, 1:].nextafter(found.new_tensor(torch.inf)), found[:, 1:])
+    return found

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 LOG_VARIANCE = 10.0
+TINY = 1e-30  # a batch whose weights are all zero counts for nothing
 PRIOR = 256  # draws of the prior that a batch is compared with
 
 
@@ -136,7 +137,7 @@ def mmd(
         A. Gretton et al., A kernel two-sample test, JMLR 13 (2012) 723, eq. 5.
     """
     with torch.autocast(codes.device.type, enabled=False):  # bfloat16 is coarser than a small discrepancy
-        codes, share = codes.to(prior.dtype), (weight / weight.sum()).to(prior.dtype)
+        codes, share = codes.to(prior.dtype), (weight / weight.sum().clamp(min=TINY)).to(prior.dtype)
         within = share @ _kernel(codes, codes, kernel) @ share
         between = (share @ _kernel(codes, prior, kernel)).mean()
         return within + _kernel(prior, prior, kernel).mean() - 2 * between

@@ -16,6 +16,8 @@ from hepanom.errors import InputError
 from hepanom.events import Schema
 from hepanom_plugins.models.baseline import moments, refuse_wide, rows
 
+ROUNDING = 1e-6  # of the largest deviation; a direction with less has none
+
 
 @dataclass(frozen=True)
 class PCA(Model):
@@ -85,7 +87,7 @@ class PCANetwork(Network):
         latent = (inputs.flatten(1).double() - self.mean) @ self.directions
         reconstruction = self.mean + latent @ self.directions.T
         if self.options.whiten:  # along a direction without variance every training event has the code 0
-            latent = torch.where(self.deviations > 0, latent / self.deviations, latent)
+            latent = torch.where(self.deviations > ROUNDING * self.deviations[:1], latent / self.deviations, latent)
         return {"latent_mean": latent.float(), "reconstruction": reconstruction.float().view_as(inputs)}
 
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:

@@ -21,7 +21,7 @@ KNOTS = 4096  # places where the background's distribution is kept; half of them
 class Combine(Scorer):
     """Several earlier scores of the recipe as one, after each was turned into its background rank.
 
-    With r_k in [0, 1) the share of the training background, by weight, whose score k is at most the event's:
+    With r_k in [0, 1) the share of the valid background, by weight, whose score k is at most the event's:
 
     - ``and``: min_k r_k, above a cut where every score is,
     - ``or``: 1 - prod_k (1 - r_k), near 1 where any score is,
@@ -50,7 +50,7 @@ class Combine(Scorer):
         return self.scores
 
     def fit(self, batches: Iterable[tuple[Batch, Outputs]]) -> State:
-        """Return the distribution of each score on the training background."""
+        """Return the distribution of each score on background that no other score has seen."""
         weights: list[Tensor] = []
         values: dict[str, list[Tensor]] = {name: [] for name in self.scores}
         for batch, outputs in batches:

@@ -229,3 +229,20 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     for model in ALL:
         with pytest.raises(InputError, match="weights of all training events are zero"):
             fitted(model, batch(features(30), torch.zeros(30)))
+
+
+@pytest.mark.parametrize("binning", ["width", "weight"])
+@pytest.mark.parametrize("rare", [0.5, 0.1, 0.01])
+@pytest.mark.parametrize("turned", [1.0, -1.0])
+def test_hbos_finds_the_rarer_of_two_values_stranger(binning: Any, rare: float, turned: float) -> None:
+    values = turned * (torch.arange(1000) < 1000 * rare).float()[:, None]
+    often, seldom = outlyingness(HBOS(binning=binning), batch(values), torch.tensor([[0.0], [turned]])).tolist()
+    assert seldom == pytest.approx(often, abs=0.01) if rare == 0.5 else seldom > often + 1
+
+
+def test_hbos_gives_a_value_that_many_events_have_a_bin_of_its_own() -> None:
+    spread = torch.rand(500, generator=torch.Generator().manual_seed(1))
+    for place in (0.0, 0.5, 1.0):
+        values = torch.cat([torch.full((500,), place), spread])[:, None]
+        here, beside = outlyingness(HBOS(), batch(values), torch.tensor([[place], [0.3]])).tolist()
+        assert here < beside - 3
