@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from statistics import NormalDist
@@ -159,7 +160,7 @@ def test_quantiles_do_not_cross_and_the_spread_is_between_the_outermost() -> Non
 @given(level=st.floats(0.05, 0.95), seed=seeds)
 def test_pinball_is_least_at_the_quantile(level: float, seed: int) -> None:
     values = torch.randn(501, generator=torch.Generator().manual_seed(seed))
-    quantile = values.quantile(level)
+    quantile = values.sort().values[math.ceil(level * len(values)) - 1]
     points = torch.cat([quantile[None], quantile + torch.tensor([-0.5, -0.05, 0.05, 0.5])])
     costs = [float(pinball((values - point)[:, None], torch.tensor([level])).mean()) for point in points]
     assert costs[0] <= min(costs) + 1e-6
