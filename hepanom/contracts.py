@@ -36,6 +36,21 @@ class Part:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A column, or a dataset, that lies in the files and that the reader's options leave there.
+
+    ``holds`` says what it is, ``type`` that of its values, ``fewest`` and ``most`` how many of them an event has; both
+    are None where they are not known, or where it has nothing to do with events.
+    """
+
+    name: str
+    holds: str
+    type: str = ""
+    fewest: int | None = None
+    most: int | None = None
+
+
 @runtime_checkable
 class Reader(Protocol):
     """Turns files (or a simulation) into events.
@@ -75,6 +90,10 @@ class Reader(Protocol):
         """Return this reader for other files, in which labels and weights may be missing."""
         ...
 
+    def unread(self) -> Sequence[Unread]:
+        """List what else there is in the files, told by the first of them that can be read."""
+        return ()
+
     def originals(self, part: Part, entries: Int[np.ndarray, " event"]) -> tuple[str, dict[str, Any]]:
         """Return the tree's name and all branches of the file for some entries of a part, for a skim of it.
 
@@ -85,13 +104,18 @@ class Reader(Protocol):
 
 @runtime_checkable
 class Transform(Protocol):
-    """Changes events before the model sees them: measured on training background (map, reduce), then applied to all.
+    """Changes events before the model sees them: measured on the events that train (map, reduce), then applied to all.
 
-    ``schema`` as an argument describes the events that come in, before this transform.
+    These are the background of the training share, or with ``train.on: all`` everything in it.
+
+    ``schema`` as an argument describes the events that come in, before this transform. With ``fitted_columns`` only the
+    fit tells which columns come out; all others give the schema before it as after it.
     """
 
+    fitted_columns: ClassVar[bool] = False
+
     def measure(self, events: Events, schema: Schema) -> Sketch:
-        """Return what one chunk of training background contributes to the fit."""
+        """Return what one chunk of the events that train contributes to the fit."""
         return {}
 
     def merge(self, a: Sketch, b: Sketch) -> Sketch:
@@ -99,7 +123,7 @@ class Transform(Protocol):
         return a
 
     def finish(self, sketch: Sketch) -> State:
-        """Return the fitted state from the sketch of all training background."""
+        """Return the fitted state from the sketch of all events that train."""
         return sketch
 
     def schema(self, before: Schema, state: State) -> Schema:
@@ -123,7 +147,8 @@ class Transform(Protocol):
 class Batch:
     """Events on a device: float32 tensors of equal length.
 
-    ``log_jacobian`` is ln |dy/dx| of the transforms from the reader's x to the inputs y, where they have one.
+    ``log_jacobian`` is ln |dy/dx| of the transforms from the reader's x to the columns y that the model has a density
+    of, where they have one.
     """
 
     inputs: Mapping[str, Float[Tensor, "event ..."]]
@@ -156,13 +181,34 @@ class Batch:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch of a training gave: mean loss by term, validation loss, and how fast it went."""
+    """What one epoch of a training gave: mean loss by term, validation loss, and how fast it went.
+
+    ``diagnostics`` are what the network says of itself after the epoch.
+    """
 
     epoch: int
     losses: Mapping[str, float]
     validation: float
     best: bool
     events_per_second: float
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A diagnostic that tells, ``below`` or ``above`` a limit, that a network has collapsed.
+
+    ``meaning`` says what happened to it: a whole clause, such as ``the latent code has collapsed``.
+    """
+
+    name: str
+    meaning: str
+    below: float | None = None
+    above: float | None = None
+
+    def crossed(self, value: float) -> bool:
+        """Return whether a value lies beyond the limit; NaN, which nobody could measure, does not."""
+        return (self.below is not None and value < self.below) or (self.above is not None and value > self.above)
 
 
 @dataclass(frozen=True)
@@ -174,14 +220,18 @@ class Player:
 
     parameters: Sequence[nn.Parameter]
     steps: int = 1
-    optimizer: Mapping[str, float] = field(default_factory=dict)
+    optimizer: Mapping[str, bool | float | tuple[float, ...]] = field(default_factory=dict)
 
 
 class Network(nn.Module):
     """What a model builds: named outputs for scorers, named loss terms for the training loop.
 
     What ``prepare`` learns it keeps in buffers, whose shapes may depend on the events: a stored state brings its own.
+    Replicas of a network that ``stacks`` train at once: its ``loss`` runs under torch.vmap, so that nothing there
+    depends on a tensor's value but by tensor operations, and it has no ``prepare``.
     """
+
+    stacks: bool = False
 
     def players(self) -> dict[str, Player]:
         """Return who is trained; a network fitted by ``prepare`` alone returns {}.
@@ -219,6 +269,45 @@ class Network(nn.Module):
         terms = [term for player in self.players() for term in self.loss(player, batch, 1.0).values()]
         return torch.stack([torch.zeros_like(batch.weight), *terms]).sum(0)
 
+    def diagnose(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Return named numbers that tell whether the training goes wrong, from some validation events.
+
+        Called after each epoch, in evaluation, without gradients, with the same noise each time. The names are the same
+        in every epoch; NaN is what cannot be measured yet. They are recorded, and rules of the recipe may watch them.
+        """
+        return {}
+
+    def guards(self) -> Sequence[Guard]:
+        """Return the limits of the diagnostics beyond which the network has collapsed."""
+        return ()
+
+    def prior(self, draws: int) -> Float[Tensor, "draw latent"] | None:
+        """Return latent codes drawn by torch's global generator; None where no prior shapes them."""
+        return None
+
+    def decode(
+        self, codes: Float[Tensor, "code latent"], given: Batch | None = None
+    ) -> Float[Tensor, "code ..."] | None:
+        """Return what becomes of latent codes, such as the ``reconstruction``, in the shape of the input.
+
+        A conditional network takes the conditions from the events of ``given``, in turn. Of a set of points it is
+        (code, point, column), in the columns' order. None where there is no way back.
+        """
+        return None
+
+    def generate(self, draws: int, given: Batch | None = None) -> Float[Tensor, "draw ..."] | None:
+        """Return events made of noise of torch's global generator, in the shape of the input; None for no generator."""
+        codes = self.prior(draws)
+        return None if codes is None else self.decode(codes, given)
+
+    def canvases(self, batch: Batch) -> Float[Tensor, "step event ..."] | None:
+        """Return what a network that works in steps shows after each; the last is the reconstruction."""
+        return None
+
+    def explain(self, batch: Batch) -> Float[Tensor, "event ..."] | None:
+        """Return the parts of each event's ``outlyingness``, in the shape of the input; None where it has none."""
+        return None
+
 
 @runtime_checkable
 class Model(Protocol):
@@ -227,8 +316,18 @@ class Model(Protocol):
     gives: ClassVar[frozenset[str]]
 
     def build(self, schema: Schema) -> Network:
-        """Return a network with fresh weights drawn from torch's global generator."""
+        """Return a network with fresh weights drawn from torch's global generator.
+
+        Raises InputError for events that it cannot take: it is called once before any of them is read.
+        """
         ...
+
+    def conditions(self, schema: Schema) -> Sequence[str]:
+        """Return the columns that ``log_density`` is conditional on: what transforms do to them is not counted."""
+        return ()
+
+    def refuse_epochs(self, epochs: int) -> None:
+        """Raise InputError for a training of so few epochs that the network would not be finished."""
 
 
 @runtime_checkable
@@ -249,11 +348,11 @@ class Scorer(Protocol):
         return {}
 
     def score(self, batch: Batch, outputs: Outputs, state: State, network: Network) -> Float[Tensor, " event"]:
-        """Return the score of each event; deterministic."""
+        """Return the score of each event; deterministic. It may be infinite, which counts as 1.3e154, but not NaN."""
         ...
 
     def explain(
         self, batch: Batch, outputs: Outputs, state: State, network: Network
-    ) -> Float[Tensor, "event feature"] | None:
-        """Return each feature's share of the score, or None where the score has no such parts."""
+    ) -> Float[Tensor, "event ..."] | None:
+        """Return each feature's or pixel's share of the score, in the shape of the input; None for no such parts."""
         return None

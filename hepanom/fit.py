@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import torch
 
-from hepanom import checkpoint, team, train
+from hepanom import checkpoint, stack, stop, team, train
 from hepanom.contracts import Batch, Epoch, Network, Outputs, State
 from hepanom.detector import (
     CategoryModel,
@@ -56,6 +56,9 @@ def fit(
     train, stop or set thresholds on.
     """
     models, histories = train_models(shares, watch, checkpoints, measure)
+    guards = next(iter(models.values())).members[0].network.guards()
+    if ended := stop.endings(shares.parts.recipe.train.stop, guards, histories):
+        provenance = {**provenance, "training": ended}
     return _with_thresholds(Detector(shares.parts, models, (), provenance), shares.whole()), histories
 
 
@@ -81,11 +84,12 @@ def train_models(
             source, tally = train_source(background, states, schema, device)
             valid = valid_tables(held_out, states, schema, device)
             everything = source if team.size() == 1 else all_tables(background, states, schema, device)
+            shown = (everything, valid) if team.rank() == 0 else ((), ())
             members = []
-            for replica in range(recipe.train.replicas):
-                training = _train(parts, schema, (source, valid), device, (label, replica), checkpoints, watch)
+            for replica, training in enumerate(
+                _trained(parts, schema, (source, valid), device, label, checkpoints, watch)
+            ):
                 histories[label, replica] = training.history
-                shown = (everything, valid) if team.rank() == 0 else ((), ())
                 members.append(_member(parts, training.network.eval(), *shown))
             models[label] = CategoryModel(states, schema, tuple(members), tally)
     return models, histories
@@ -152,39 +156,49 @@ def _refuse_weights(shares: Shares, labels: Sequence[str]) -> None:
                 )
 
 
-def _train(
+def _trained(
     parts: Parts,
     schema: Schema,
     tables: tuple[Source, Iterable[Batch]],
     device: torch.device,
-    who: tuple[str, int],
+    label: str,
     checkpoints: Path | None,
     watch: Watch,
-) -> train.Training:
-    """Train one replica of one category, or what is left to train of it."""
-    label, replica = who
+) -> Iterator[train.Training]:
+    """Yield the replicas of one category, trained: all at once where network and source allow it."""
+    source, valid = tables
+    replicas = range(parts.recipe.train.replicas)
+    together = len(replicas) > 1 and stack.stacks(parts.model.build(schema), parts.recipe.train, source)
+    for group in [replicas] if together else [range(replica, replica + 1) for replica in replicas]:
+        trainings = [_start(parts, schema, device, label, replica) for replica in group]
+        name = file_name(label, "stack" if together else group[0])
+        path = checkpoints / (f"{name}.{team.rank()}" if team.rank() else name) if checkpoints else None
+        if path and path.exists():
+            checkpoint.restore(trainings, path)
+            for replica, training in zip(group, trainings, strict=True):
+                for record in training.history:
+                    watch(label, replica, record)
+        alone = ({0: record} for record in train.fit(trainings[0], source, valid))
+        for records in stack.fit(trainings, source, valid) if together else alone:
+            if path:
+                checkpoint.save(trainings, path)
+            for index, record in records.items():
+                watch(label, group[index], record)
+        yield from trainings
+
+
+def _start(parts: Parts, schema: Schema, device: torch.device, label: str, replica: int) -> train.Training:
+    """Return the training of a replica at epoch 0, with its own weights, order and noise."""
     seed = int(hash64([np.array([label]), np.array([replica])], parts.recipe.seed)[0] >> np.uint64(1))
     torch.manual_seed(seed)
     network = parts.model.build(schema).to(device)
     seed += team.rank()  # the same weights everywhere, but other orders and other noise
     if team.rank():
         torch.manual_seed(seed)
-    training = train.start(network, parts.recipe.train, seed)
-    path = (
-        checkpoints / (file_name(label, replica) + (f".{team.rank()}" if team.rank() else "")) if checkpoints else None
-    )
-    if path and path.exists():
-        checkpoint.restore(training, path)
-        for record in training.history:
-            watch(label, replica, record)
-    for record in train.fit(training, *tables):
-        if path:
-            checkpoint.save(training, path)
-        watch(label, replica, record)
-    return training
+    return train.start(network, parts.recipe.train, seed)
 
 
-def file_name(label: str, replica: int) -> str:
+def file_name(label: str, replica: int | str) -> str:
     """Return the name of the file that holds one replica of one category."""
     return f"{quote(label, safe='')}-{replica}.safetensors"
 

@@ -73,6 +73,44 @@ class RMSprop(Section):
     weight_decay: float = Field(default=0.0, ge=0)
 
 
+class CMAES(Section):
+    """CMA-ES, without gradients (N. Hansen, 2016, arXiv:1604.00772); one generation per batch."""
+
+    use: Literal["cmaes"]
+    sigma: float = Field(default=0.1, gt=0, description="first step size, in the units of the weights")
+    population: int | None = Field(
+        default=None, ge=4, description="candidates per generation; 4 + 3 ln n for n parameters by default"
+    )
+    covariance: Literal["full", "diagonal"] = Field(
+        default="full", description="of the search; diagonal costs n instead of n^3 for n parameters"
+    )
+
+
+class Genetic(Section):
+    """Genetic algorithm (J. Rojo, Machine Learning for Physics and Astronomy, 2020); one generation per batch."""
+
+    use: Literal["genetic"]
+    population: int = Field(default=64, ge=4, description="individuals of a generation")
+    selection: Literal["tournament", "elite"] = Field(
+        default="tournament", description="parents win a tournament, or are the elite"
+    )
+    elite: int = Field(default=4, ge=1, description="best individuals, which survive unchanged")
+    tournament: int = Field(default=3, ge=2, description="individuals drawn for each parent, of which the best is it")
+    crossover: Share = Field(default=0.9, description="probability that the children of two parents are mixed")
+    mutation: Share = Field(default=0.1, description="probability that a parameter of a child mutates")
+    sigma: float = Field(default=0.5, gt=0, description="width of the first mutations, in the units of the weights")
+    decay: float = Field(default=0.5, ge=0, description="power of the generation by which the width falls")
+
+    @model_validator(mode="after")
+    def _children(self) -> Genetic:
+        if self.elite >= self.population:
+            raise PydanticCustomError("children", "elite needs to be below population, which leaves room for children")
+        return self
+
+
+WITHOUT_GRADIENTS = (CMAES, Genetic)
+
+
 def _which(optimizer: Any) -> Any:
     """Return the optimizer's name; without one it is Adam."""
     return optimizer.get("use", "adam") if isinstance(optimizer, dict) else getattr(optimizer, "use", None)
@@ -83,6 +121,8 @@ Optimizer = Annotated[
     | Annotated[SGD, Tag("sgd")]
     | Annotated[Adadelta, Tag("adadelta")]
     | Annotated[Adagrad, Tag("adagrad")]
-    | Annotated[RMSprop, Tag("rmsprop")],
+    | Annotated[RMSprop, Tag("rmsprop")]
+    | Annotated[CMAES, Tag("cmaes")]
+    | Annotated[Genetic, Tag("genetic")],
     Discriminator(_which),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -89,6 +90,8 @@ def _lead(
     parts: Parts, tracking: str | None, state: Path, watcher: Watcher, measure: Measure | None, *, resume: bool
 ) -> Outcome:
     document = parts.document
+    for doubt in parts.doubts:
+        logging.getLogger(__name__).warning("%s", doubt)
     watcher.begin(parts.recipe)
     options = parts.recipe.train
     device = str(train.resolve_device(options.device))
@@ -103,6 +106,7 @@ def _lead(
         watcher.stage("reading events")
         events = shares.read(parts, shares.memory_bytes(parts.recipe), watcher.events)
         refuse_test(events)
+        origin["events"] = "read anew each time they are needed" if events.kept is None else "kept in memory"
         watcher.stage("training")
         with _logged(record, watcher, several=options.per is not None or options.replicas > 1) as log:
             detector, histories = fit(events, origin, log, work.checkpoints, measure)
@@ -178,7 +182,8 @@ def _logged(record: track.Record, watcher: Watcher, *, several: bool) -> Iterato
 
         def log(category: str, replica: int, epoch: Epoch) -> None:
             if (category, replica) not in series:
-                stack.close()
+                if (category, 0) not in series:
+                    stack.close()  # the replicas of a category may train at once
                 name = f"{category}-{replica}"
                 tags = {"category": category, "replica": str(replica)}
                 home = track.child(record, name, tags) if several else record

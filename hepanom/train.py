@@ -7,27 +7,32 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hepanom import team
+from hepanom import evolution, stop, team
 from hepanom.contracts import Batch, Epoch, Network, Player
 from hepanom.errors import HepanomError, InputError
+from hepanom.evolution import CMAES, Evolution, Genetic
+from hepanom.optimizers import WITHOUT_GRADIENTS
 from hepanom.recipe import Train
 from hepanom.source import Source
 from hepanom.stream import at_once, batches, select, slices
 
 VALIDATION_SEED = 20_190_725
+DIAGNOSED = 512  # validation events from which a network is diagnosed
 OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
     "adadelta": torch.optim.Adadelta,
     "adagrad": torch.optim.Adagrad,
     "rmsprop": torch.optim.RMSprop,
+    "cmaes": CMAES,
+    "genetic": Genetic,
 }
 FUSED = {"adam", "sgd"}
 
@@ -65,7 +70,7 @@ def start(network: Network, options: Train, seed: int) -> Training:
     """Return a training at epoch 0 of a network that lies on its device.
 
     The parameters of a player become views of one flat tensor, which its optimizer moves as a whole. Raises InputError
-    for optimizer options that contradict each other, TypeError for a parameter of two players.
+    for an optimizer that does not suit itself or the network, TypeError for a parameter of two players.
     """
     moved = {
         name: (player, parameters)
@@ -75,13 +80,10 @@ def start(network: Network, options: Train, seed: int) -> Training:
     owned = [id(parameter) for _, parameters in moved.values() for parameter in parameters]
     if len(set(owned)) < len(owned):
         raise TypeError(f"{type(network).__name__}.players() names a parameter twice; each belongs to one player")
+    if isinstance(options.optimizer, WITHOUT_GRADIENTS):
+        evolution.check(options.optimizer.use, tuple(moved))
     optimizers = {
-        name: _optimizer(
-            _flat(parameters),
-            {**options.optimizer.model_dump(exclude={"use"}), **player.optimizer},
-            options.optimizer.use,
-        )
-        for name, (player, parameters) in moved.items()
+        name: optimizer_for(_flat(parameters), player, options) for name, (player, parameters) in moved.items()
     }
     return Training(network, options, optimizers, torch.Generator().manual_seed(seed), _copy(network))
 
@@ -99,10 +101,21 @@ def _flat(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
     return flat
 
 
-def _optimizer(parameters: nn.Parameter, options: Mapping[str, object], use: str) -> torch.optim.Optimizer:
-    speed = {"fused" if use in FUSED else "foreach": True}
+def optimizer_for(flat: nn.Parameter, player: Player, options: Train) -> torch.optim.Optimizer:
+    """Return what moves a player's parameters, which are all in ``flat``.
+
+    Raises InputError for options that contradict each other, or that the model sets and the optimizer does not have.
+    """
+    use, known = options.optimizer.use, options.optimizer.model_dump(exclude={"use"})
+    if unknown := sorted(player.optimizer.keys() - known.keys()):
+        raise InputError(
+            f"train.optimizer: {use}: the model sets {', '.join(unknown)}, which {use} does not have (it has "
+            f"{', '.join(known)}); take another optimizer, or leave that option of the model out"
+        )
+    chosen = {**known, **player.optimizer}
+    speed = {} if issubclass(OPTIMIZERS[use], Evolution) else {"fused" if use in FUSED else "foreach": True}
     try:
-        return OPTIMIZERS[use]([parameters], **options, **speed)  # type: ignore[arg-type]
+        return OPTIMIZERS[use]([flat], **chosen, **speed)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise InputError(f"train.optimizer: {use}: {error}") from error
 
@@ -138,22 +151,36 @@ def fit(training: Training, train: Source, valid: Iterable[Batch]) -> Iterator[E
         network.train()
         done = network.prepare(chain.from_iterable(batches(table, size) for table in tables), epoch)
         losses = _one_epoch(training, tables, size, steps, epoch) if training.optimizers and not done else {}
-        seconds = time.perf_counter() - began
-        validation = _validate(network, valid, options.batch)
-        if not math.isfinite(validation):
-            raise HepanomError(
-                f"epoch {epoch + 1}: the validation loss is {validation}; a smaller lr or clip: 1.0 may do"
-            )
-        best = validation < training.best_loss
-        record = Epoch(epoch + 1, losses, validation, best, sum(events) / seconds)
-        training.history.append(record)
-        if best:
-            training.best_loss, training.best = validation, _copy(network)
-        waited = record.epoch - training.best_epoch
-        training.finished = done or record.epoch == options.epochs or waited == options.patience
-        yield record
-    network.load_state_dict(training.best)
-    network.eval()
+        rate = sum(events) / (time.perf_counter() - began)
+        yield close(training, losses, valid, rate, done=done)
+
+
+def close(training: Training, losses: Mapping[str, float], valid: Iterable[Batch], rate: float, *, done: bool) -> Epoch:
+    """Validate after an epoch, keep the weights if they are the best so far, and say whether the training goes on.
+
+    A network that is finished, by ``done``, ``epochs``, ``patience`` or a rule of ``stop``, gets its best weights back.
+    Raises InputError for a rule that watches what there is not.
+    """
+    network, options = training.network, training.options
+    epoch = len(training.history) + 1
+    validation, diagnostics = _validate(network, valid, options.batch)
+    if not math.isfinite(validation):
+        raise HepanomError(
+            f"epoch {epoch}: the validation loss is {validation}; a smaller lr (or sigma) or clip may do"
+        )
+    best = validation < training.best_loss
+    record = Epoch(epoch, losses, validation, best, rate, diagnostics)
+    if epoch == 1:
+        stop.check(options.stop, record)
+    training.history.append(record)
+    if best:
+        training.best_loss, training.best = validation, _copy(network)
+    training.finished = done or epoch == options.epochs or epoch - training.best_epoch == options.patience
+    training.finished |= stop.stopped_by(options.stop, training.history) is not None
+    if training.finished:
+        network.load_state_dict(training.best)
+        network.eval()
+    return record
 
 
 def _one_epoch(training: Training, tables: Iterable[Batch], size: int, steps: int, epoch: int) -> dict[str, float]:
@@ -167,11 +194,11 @@ def _one_epoch(training: Training, tables: Iterable[Batch], size: int, steps: in
         if not finite.all():
             broken = [term for term, values in by_batch.items() if not values.isfinite().all()]
             first = int((~finite).nonzero()[0])
-            _diverged(select(table, pieces[first]), f"epoch {epoch + 1}, batch {step + first + 1} of {steps}", broken)
+            diverged(select(table, pieces[first]), f"epoch {epoch + 1}, batch {step + first + 1} of {steps}", broken)
         sums.update({term: float(values.double().sum()) for term, values in by_batch.items()})
         step, events = step + len(pieces), events + len(table)
     for _ in range(step, steps):  # others have more batches: this process adds nothing to their gradients
-        for name, player in _players(training).items():
+        for name, player in players_of(training).items():
             for _ in range(player.steps):
                 training.optimizers[name].zero_grad(set_to_none=False)
                 _update(training, name, 0)
@@ -180,7 +207,8 @@ def _one_epoch(training: Training, tables: Iterable[Batch], size: int, steps: in
     return {term: sum(each[term] for each, _ in found) / number for term in found[0][0]}
 
 
-def _players(training: Training) -> dict[str, Player]:
+def players_of(training: Training) -> dict[str, Player]:
+    """Return the players that have something to train."""
     return {name: player for name, player in training.network.players().items() if name in training.optimizers}
 
 
@@ -188,22 +216,31 @@ def _one_table(
     training: Training, table: Batch, pieces: Sequence[slice], progress: Sequence[float]
 ) -> dict[str, Float[Tensor, " batch"]]:
     """Update on every batch of a table; return the weighted sum of each loss term by batch."""
-    players = _players(training)
+    moved = players_of(training)
     sums: dict[str, list[Tensor]] = {}
     for piece, share in zip(pieces, progress, strict=True):
         batch = select(table, piece)
-        for name, player in players.items():
+        for name, player in moved.items():
             for _ in range(player.steps):
-                training.optimizers[name].zero_grad(set_to_none=False)
-                with torch.autocast(batch.weight.device.type, torch.bfloat16, training.options.precision == "bfloat16"):
-                    terms = training.network.loss(name, batch, share)
-                weighted = {term: torch.dot(value.float(), batch.weight) for term, value in terms.items()}
+                optimizer, losses = training.optimizers[name], partial(_weighted, training, name, batch, share)
+                if isinstance(optimizer, Evolution):
+                    weighted = evolution.generation(optimizer, training.network, losses)
+                    continue
+                optimizer.zero_grad(set_to_none=False)
+                weighted = losses()
                 loss = reduce(torch.add, weighted.values())
                 (loss / len(batch) if team.size() == 1 else loss).backward()  # type: ignore[no-untyped-call]
                 _update(training, name, len(batch))
             for term, value in weighted.items():
-                sums.setdefault(term if len(players) == 1 else f"{name}/{term}", []).append(value.detach())
+                sums.setdefault(term if len(moved) == 1 else f"{name}/{term}", []).append(value.detach())
     return {term: torch.stack(values) for term, values in sums.items()}
+
+
+def _weighted(training: Training, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, ""]]:
+    """Return the weighted sum of each loss term."""
+    with torch.autocast(batch.weight.device.type, torch.bfloat16, training.options.precision == "bfloat16"):
+        terms = training.network.loss(player, batch, progress)
+    return {term: torch.dot(value.float(), batch.weight) for term, value in terms.items()}
 
 
 def _update(training: Training, player: str, events: int) -> None:
@@ -218,7 +255,7 @@ def _update(training: Training, player: str, events: int) -> None:
     optimizer.step()
 
 
-def _diverged(batch: Batch, where: str, terms: Sequence[str]) -> None:
+def diverged(batch: Batch, where: str, terms: Sequence[str]) -> None:
     """Raise, naming the inputs that were largest in the batch."""
     extremes = [
         f"{name}[{int(column)}] up to {float(peaks[column]):.3g}"
@@ -227,26 +264,34 @@ def _diverged(batch: Batch, where: str, terms: Sequence[str]) -> None:
         for column in peaks.topk(min(3, len(peaks))).indices
     ]
     raise HepanomError(
-        f"{where}: the loss ({', '.join(terms)}) is not finite; the "
-        f"largest inputs there: {', '.join(extremes)}. A smaller lr, clip: 1.0, or the transforms standardize or log "
-        "may do"
+        f"{where}: the loss ({', '.join(terms)}) is not finite; the largest inputs there: {', '.join(extremes)}. "
+        "A smaller lr (or sigma), clip: 1.0, or the transforms standardize or log may do"
     )
 
 
-def _validate(network: Network, valid: Iterable[Batch], size: int) -> float:
-    """Return the weighted mean of the network's final loss; the noise is the same at every call."""
+def _validate(network: Network, valid: Iterable[Batch], size: int) -> tuple[float, dict[str, float]]:
+    """Return the weighted mean of the network's final loss, and what it says of itself from some of the events.
+
+    The noise of both is the same at every call.
+    """
     network.eval()
     device = device_of(network)
     losses, weights = [], []
+    some: list[Batch] = []
     with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(VALIDATION_SEED)
         for table in valid:
             pieces = batches(table, max(size, at_once(table, 4096)))
             losses += [torch.dot(network.validate(batch), batch.weight) for batch in pieces]
             weights.append(table.weight.double().sum())
+            if (left := DIAGNOSED - sum(map(len, some))) > 0:
+                spread = torch.arange(0, len(table), max(1, len(table) // left), device=device)
+                some.append(select(table, spread[:left]))  # a copy, so that the table does not wait
+        torch.manual_seed(VALIDATION_SEED)
+        diagnostics = network.diagnose(batch for table in some for batch in batches(table, at_once(table, DIAGNOSED)))
     both = torch.stack([torch.stack(losses).double().sum(), torch.stack(weights).sum()])
     loss, weight = team.add(both).tolist()
-    return float(loss / weight)
+    return float(loss / weight), team.gather(diagnostics)[0]
 
 
 def device_of(network: Network) -> torch.device:

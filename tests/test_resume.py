@@ -37,7 +37,7 @@ def train_and_die(folder: Path, name: str) -> None:
 
     training.network.loss = mortal  # type: ignore[method-assign]
     for _ in train.fit(training, source(table()), [table(30, 2)]):
-        checkpoint.save(training, folder / name)
+        checkpoint.save([training], folder / name)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_a_killed_training_goes_on_to_the_same_bits_in_a_new_process(killed: Pat
     whole = begin(NOISY, **CASES[name])
     records = finish(whole)
     resumed = begin(NOISY, seed=99, **CASES[name])
-    checkpoint.restore(resumed, killed / name)
+    checkpoint.restore([resumed], killed / name)
     assert len(resumed.history) == 3
     assert [record.epoch for record in finish(resumed)] == [4, 5, 6]
     assert same(weights(whole.network), weights(resumed.network))
@@ -63,9 +63,9 @@ def test_a_killed_training_goes_on_to_the_same_bits_in_a_new_process(killed: Pat
 def test_a_finished_checkpoint_holds_the_best_weights(tmp_path: Path) -> None:
     training = train.start(Scripted([1.0, 0.5, 2.0]), options(epochs=3), 1)
     for _ in train.fit(training, source(table()), [table()]):
-        checkpoint.save(training, tmp_path / "last")
+        checkpoint.save([training], tmp_path / "last")
     again = train.start(Scripted([1.0, 0.5, 2.0]), options(epochs=3), 1)
-    checkpoint.restore(again, tmp_path / "last")
+    checkpoint.restore([again], tmp_path / "last")
     assert finish(again) == []
     assert int(again.network.epoch) == again.best_epoch == 2
 
@@ -73,12 +73,12 @@ def test_a_finished_checkpoint_holds_the_best_weights(tmp_path: Path) -> None:
 def test_a_checkpoint_is_tensors_and_json_alone(tmp_path: Path) -> None:
     training = begin(NOISY)
     next(train.fit(training, source(table()), [table(30, 2)]))
-    checkpoint.save(training, tmp_path / "checkpoint")
+    checkpoint.save([training], tmp_path / "checkpoint")
     content = (tmp_path / "checkpoint").read_bytes()
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     story = json.loads(header.pop("__metadata__")["story"])
-    assert set(story) == {"best_loss", "finished", "device", "terms"}
+    assert set(story) == {"device", "trainings"}
     assert {entry["dtype"] for entry in header.values()} <= {"F32", "F64", "I64", "U8"}
     assert max(entry["data_offsets"][1] for entry in header.values()) == len(content) - 8 - length
 
@@ -93,16 +93,16 @@ def test_weights_that_share_memory_can_be_kept(tmp_path: Path) -> None:
 
     training = train.start(Tied(), options(), 1)
     next(train.fit(training, source(table()), [table()]))
-    checkpoint.save(training, tmp_path / "tied")
+    checkpoint.save([training], tmp_path / "tied")
     again = train.start(Tied(), options(), 1)
-    checkpoint.restore(again, tmp_path / "tied")
+    checkpoint.restore([again], tmp_path / "tied")
     assert float(again.network.twin.detach()) == float(training.network.slope.detach()) != 0
 
 
 @pytest.mark.parametrize("damage", ["cut", "other", "device", "lost"])
 def test_a_checkpoint_that_cannot_be_used_is_a_message(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "checkpoint"
-    checkpoint.save(begin(NOISY), path)
+    checkpoint.save([begin(NOISY)], path)
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-100])
     elif damage == "device":
@@ -111,7 +111,7 @@ def test_a_checkpoint_that_cannot_be_used_is_a_message(tmp_path: Path, damage: s
         path.unlink()
     model = replace(NOISY, latent=5) if damage == "other" else NOISY
     with pytest.raises(HepanomError, match="made on tpu" if damage == "device" else "cannot go on from this") as caught:
-        checkpoint.restore(begin(model), path)
+        checkpoint.restore([begin(model)], path)
     assert str(path) in str(caught.value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -11,8 +12,8 @@ from jaxtyping import Float, Float64
 from pydantic import Field
 from torch import Tensor
 
-from hepanom.contracts import Batch, Model, Network, Outputs, Player
-from hepanom.events import Schema
+from hepanom.contracts import Batch, Guard, Model, Network, Outputs, Player
+from hepanom.events import Input, Schema
 from hepanom_plugins.models.gan import GAN, AdversarialNetwork
 
 
@@ -46,18 +47,20 @@ class AnoGAN(GAN, Model):
     def build(self, schema: Schema) -> Network:
         """Return the network for the schema's only table or image."""
         name, entry = schema.only()
-        return AnoGANNetwork(self, name, entry.width)
+        return AnoGANNetwork(self, name, entry)
 
 
 class AnoGANNetwork(Network):
     """A GAN, and the codes at which searches start."""
 
+    stacks = True
+
     starts: Tensor
 
-    def __init__(self, options: AnoGAN, name: str, features: int) -> None:
+    def __init__(self, options: AnoGAN, name: str, entry: Input) -> None:
         super().__init__()
         self.options, self.input = options, name
-        self.gan = AdversarialNetwork(options, name, features)
+        self.gan = AdversarialNetwork(options, name, entry)
         self.register_buffer("starts", torch.randn(options.starts, options.latent))
 
     def players(self) -> dict[str, Player]:
@@ -72,9 +75,21 @@ class AnoGANNetwork(Network):
         """Return the energy score of each event under the generator."""
         return self.gan.validate(batch)
 
-    def generate(self, draws: int) -> Float[Tensor, "draw feature"]:
-        """Return generated events, flat, from torch's global generator."""
-        return self.gan.generate(draws)
+    def diagnose(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Return what tells generated events from real ones, which takes no search."""
+        return self.gan.diagnose(batches)
+
+    def guards(self) -> Sequence[Guard]:
+        """Return the limits of the diagnostics."""
+        return self.gan.guards()
+
+    def prior(self, draws: int) -> Float[Tensor, "draw latent"]:
+        """Return noise for the generator."""
+        return self.gan.prior(draws)
+
+    def decode(self, codes: Float[Tensor, "code latent"], given: Batch | None = None) -> Float[Tensor, "code ..."]:
+        """Return the events that the generator makes of noise."""
+        return self.gan.decode(codes)
 
     def forward(self, batch: Batch, noise: Float[Tensor, " latent"] | None = None) -> Outputs:
         """Return what the search finds; there is no noise here."""

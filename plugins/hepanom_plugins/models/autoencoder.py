@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from hepanom.contracts import Batch, Model, Network, Outputs
-from hepanom.events import Schema
+from hepanom.contracts import Batch, Guard, Model, Network, Outputs
+from hepanom.events import Input, Schema
+from hepanom_plugins.models.activity import GUARDS, activity
 from hepanom_plugins.models.layers import Dense
 
 
@@ -34,25 +36,32 @@ class Autoencoder(Dense, Model):
     def build(self, schema: Schema) -> Network:
         """Return the network for the schema's only table or image."""
         name, entry = schema.only()
-        return AutoencoderNetwork(self, name, entry.width)
+        return AutoencoderNetwork(self, name, entry)
 
 
 class AutoencoderNetwork(Network):
     """Encoder and decoder of the Autoencoder."""
 
-    def __init__(self, options: Autoencoder, name: str, features: int) -> None:
+    stacks = True
+
+    def __init__(self, options: Autoencoder, name: str, entry: Input) -> None:
         super().__init__()
-        self.options, self.input = options, name
-        widths = (features, *options.hidden)
+        self.options, self.input, self.shape = options, name, entry.extent
+        widths = (entry.width, *options.hidden)
         self.encoder = options.stack(widths).append(options.linear(widths[-1], options.latent))
         mirrored = (options.latent, *options.hidden[::-1])
-        self.decoder = options.stack(mirrored).append(options.linear(mirrored[-1], features))
+        self.decoder = options.stack(mirrored).append(options.linear(mirrored[-1], entry.width))
 
     def forward(self, batch: Batch, noise: Float[Tensor, " latent"] | None = None) -> Outputs:
         """Return code and reconstruction; there is no noise here."""
         inputs = batch.inputs[self.input]
         latent = self.encoder(inputs.flatten(1))
-        return {"latent_mean": latent, "reconstruction": self.decoder(latent).view_as(inputs)}
+        return {"latent_mean": latent, "reconstruction": self.decode(latent)}
+
+    def decode(self, codes: Float[Tensor, "code latent"], given: Batch | None = None) -> Float[Tensor, "code ..."]:
+        """Return the reconstruction of codes."""
+        rebuilt: Tensor = self.decoder(codes)
+        return rebuilt.view(-1, *self.shape)
 
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:
         """Return the mean squared error of each event, without penalties."""
@@ -63,3 +72,12 @@ class AutoencoderNetwork(Network):
         """Return the mean squared error of each event, and the penalties."""
         error = self.validate(batch)
         return {"reconstruction": error, **self.options.penalty(self, error)}
+
+    def diagnose(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Return how many dimensions of the code vary."""
+        codes = ((self.encoder(batch.inputs[self.input].flatten(1)), batch.weight) for batch in batches)
+        return activity(codes, prior=False)
+
+    def guards(self) -> Sequence[Guard]:
+        """Return the limit of the diagnostics."""
+        return GUARDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -11,9 +12,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from hepanom.contracts import Batch, Model, Network, Outputs, Player
-from hepanom.events import Schema
-from hepanom_plugins.models.gan import DRAWS, Adversarial, energy_score, variance_ratio
+from hepanom.contracts import Batch, Guard, Model, Network, Outputs, Player
+from hepanom.events import Input, Schema
+from hepanom_plugins.models import activity, collapse
+from hepanom_plugins.models.gan import DRAWS, Adversarial, energy_score
+from hepanom_plugins.models.latent import standard_normal
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,17 @@ class BiGAN(Adversarial, Model):
     def build(self, schema: Schema) -> Network:
         """Return the network for the schema's only table or image."""
         name, entry = schema.only()
-        return BiGANNetwork(self, name, entry.width)
+        return BiGANNetwork(self, name, entry)
 
 
 class BiGANNetwork(Network):
     """Generator, encoder and critics of the BiGAN."""
 
-    def __init__(self, options: BiGAN, name: str, features: int) -> None:
+    stacks = True
+
+    def __init__(self, options: BiGAN, name: str, entry: Input) -> None:
         super().__init__()
-        self.options, self.input = options, name
+        self.options, self.input, self.shape, features = options, name, entry.extent, entry.width
         self.generator = options.generator(features)
         widths = (features, *options.hidden)
         self.encoder = options.stack(widths).append(options.linear(widths[-1], options.latent))
@@ -107,19 +112,33 @@ class BiGANNetwork(Network):
         terms = {"encoded": softplus(real), "adversarial": softplus(-fake)}
         if self.cycle is not None:
             terms["cycle"] = softplus(-self.cycle(_join(x, rebuilt)))
-        terms["variance_ratio"] = variance_ratio(generated, x, batch.weight)
         return {**terms, **options.penalty(makers, batch.weight)}
 
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:
         """Return the energy score of each event under the generator, and the length of its reconstruction error."""
         x = batch.inputs[self.input].flatten(1)
         error = torch.linalg.vector_norm(x - self.generator(self.encoder(x)), dim=1)
-        total: Tensor = energy_score(x, self.generate(DRAWS)) + error
+        total: Tensor = energy_score(x, self.generator(self.prior(DRAWS))) + error
         return total
 
-    def generate(self, draws: int) -> Float[Tensor, "draw feature"]:
-        """Return generated events, flat, from torch's global generator."""
-        return self.options.generate(self.generator, draws)
+    def prior(self, draws: int) -> Float[Tensor, "draw latent"]:
+        """Return noise for the generator."""
+        return standard_normal(self, draws, self.options.latent)
+
+    def decode(self, codes: Float[Tensor, "code latent"], given: Batch | None = None) -> Float[Tensor, "code ..."]:
+        """Return the events that the generator makes of codes."""
+        generated: Tensor = self.generator(codes)
+        return generated.view(-1, *self.shape)
+
+    def diagnose(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Return what tells generated events from real ones, and how many dimensions of the code vary."""
+        seen = list(batches)
+        codes = ((self.encoder(batch.inputs[self.input].flatten(1)), batch.weight) for batch in seen)
+        return {**collapse.diagnose(self, seen), **activity.activity(codes, prior=True)}
+
+    def guards(self) -> Sequence[Guard]:
+        """Return the limits of the diagnostics."""
+        return (*self.options.guards(), *activity.GUARDS)
 
 
 def _join(first: Float[Tensor, "event first"], second: Float[Tensor, "event second"]) -> Float[Tensor, "event both"]:

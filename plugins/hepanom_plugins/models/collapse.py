@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -9,8 +11,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hepanom.contracts import Batch, Outputs
-from hepanom_plugins.models.gan import variance_ratio
+from hepanom.contracts import Batch, Guard, Outputs
+
+PAIRS = 2**28  # of real and generated events, times their features: what the two-sample test may compare
+NAMES = ("critic_gap", "variance_ratio", "two_sample_auc")
+GUARDS = (
+    Guard("variance_ratio", "the generator has collapsed, it makes nearly the same event of all noise", below=0.01),
+    Guard("two_sample_auc", "the generator has not converged, its events are told without a mistake", above=0.999),
+)
+LOGIT_GUARD = Guard(
+    "critic_gap", "the critic has won, it is sure of every event and teaches the generator no more", above=20.0
+)
 
 
 @runtime_checkable
@@ -22,8 +33,30 @@ class Generative(Protocol):
     def __call__(self, batch: Batch) -> Outputs:
         """Return the outputs, the critic's value among them."""
 
-    def generate(self, draws: int) -> Float[Tensor, "draw feature"]:
-        """Return generated events, flat, from torch's global generator."""
+    def prior(self, draws: int) -> Float[Tensor, "draw latent"]:
+        """Return noise from torch's global generator."""
+
+    def decode(self, codes: Float[Tensor, "code latent"]) -> Float[Tensor, "code ..."]:
+        """Return the events that the generator makes of noise, in the shape of the input."""
+
+
+def diagnose(network: Generative, batches: Iterable[Batch]) -> dict[str, float]:
+    """Return the ``diagnostics`` of the batches together, or of as many of their events as can be compared soon.
+
+    They are NaN where there is a single event.
+    """
+    kept: list[Batch] = []
+    most = 2
+    for batch in batches:
+        most = max(2, math.isqrt(PAIRS // batch.inputs[network.input][:1].numel()))
+        kept.append(batch)
+        if sum(map(len, kept)) >= most:
+            break
+    columns = zip(*((batch.inputs[network.input], batch.weight, batch.label) for batch in kept), strict=True)
+    x, weight, label = (torch.cat(column)[:most] for column in columns)
+    if len(x) == 1:
+        return dict.fromkeys(NAMES, math.nan)
+    return diagnostics(network, Batch({network.input: x}, weight, label))
 
 
 @torch.no_grad()
@@ -38,16 +71,22 @@ def diagnostics(network: Generative, batch: Batch) -> dict[str, float]:
     Real events count by their weight. The network is in evaluation mode, the noise from torch's global generator.
     """
     real = batch.inputs[network.input]
-    generated = network.generate(len(batch)).view_as(real)
+    generated = network.decode(network.prior(len(batch)))
     critic = network(batch)["critic"]
     fooled = network(replace(batch, inputs={network.input: generated}))["critic"]
-    share = batch.weight / batch.weight.sum()
     x, made = real.flatten(1), generated.flatten(1)
-    return {
-        "critic_gap": float(share @ critic - fooled.mean()),
-        "variance_ratio": float(variance_ratio(made, x, batch.weight)[0]),
-        "two_sample_auc": float(two_sample_auc(x, made, batch.weight)),
-    }
+    gap = batch.weight @ critic / batch.weight.sum() - fooled.mean()
+    found = torch.stack([gap, variance_ratio(made, x, batch.weight), two_sample_auc(x, made, batch.weight)])
+    return dict(zip(NAMES, found.tolist(), strict=True))
+
+
+def variance_ratio(
+    generated: Float[Tensor, "draw feature"], real: Float[Tensor, "event feature"], weight: Float[Tensor, " event"]
+) -> Float[Tensor, ""]:
+    """Return the variance of generated over that of (weighted) real events, both summed over the features."""
+    share = weight / weight.sum()
+    spread = (share @ (real - share @ real).square().sum(1)).clamp(min=1e-12)
+    return (generated - generated.mean(0)).square().sum(1).mean() / spread
 
 
 def two_sample_auc(
@@ -61,9 +100,11 @@ def two_sample_auc(
     References:
         D. Lopez-Paz, M. Oquab, Revisiting classifier two-sample tests, ICLR 2017, arXiv:1610.06545.
     """
-    first, second = (
-        torch.cdist(events, generated[::2]).amin(1) - torch.cdist(events, real[::2]).amin(1)
-        for events in (real[1::2], generated[1::2])
-    )
-    ordered = (torch.sign(first[:, None] - second[None]) / 2 + 0.5).mean(1)
+    known, asked = (torch.cat([real[start::2], generated[start::2]]) - real.mean(0) for start in (0, 1))
+    squares = (
+        known.square().sum(1) + asked.square().sum(1)[:, None] - 2 * asked @ known.T
+    )  # cdist takes five times as long
+    nearest = [side.amin(1).clamp(min=0).sqrt() for side in squares.tensor_split([len(real[::2])], 1)]
+    first, second = (nearest[1] - nearest[0]).tensor_split([len(real[1::2])])
+    ordered = (torch.sign(first[:, None] - second) / 2 + 0.5).mean(1)
     return weight[1::2] @ ordered / weight[1::2].sum()

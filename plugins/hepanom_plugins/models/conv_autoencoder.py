@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -11,11 +12,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from hepanom.contracts import Batch, Model, Network, Outputs
+from hepanom.contracts import Batch, Guard, Model, Network, Outputs
 from hepanom.errors import InputError
 from hepanom.events import Input, Schema
+from hepanom_plugins.models.activity import GUARDS, activity
 from hepanom_plugins.models.convolutions import Convolutional
-from hepanom_plugins.models.latent import Divergence, Regularization
+from hepanom_plugins.models.latent import Divergence, Regularization, standard_normal
 
 Images = Float[Tensor, "event channel row column"]
 Loss = Annotated[
@@ -37,8 +39,9 @@ class ConvAutoencoder(Regularization, Convolutional, Model):
     Mean and sum are those of the thesis's program. So beta is the price of one unit of MMD^2, which is 2 at most, in
     squared errors of an average pixel with mse, in nats of the whole image with bce. It is applied once, where the
     thesis's program multiplies by it twice; and batch normalization comes before the activation, and neither for the
-    code nor for the output. Pixels outside of [0, 1] are an InputError with bce. ``warmup`` raises beta linearly from 0
-    over that share of the training; validation always uses the final beta. ``conv_vae`` has the KL divergence.
+    code nor for the output. With bce pixels outside of [0, 1] are an InputError in training; in scoring the encoder
+    sees them at its ends. ``warmup`` raises beta linearly from 0 over that share of the training; validation always
+    uses the final beta. ``conv_vae`` has the KL divergence.
 
     References:
         R. Solli, master's thesis, Oslo 2019, sections 2.9, 2.10 and table 4.3; program
@@ -80,10 +83,12 @@ class ConvVAE(Divergence, Convolutional, Model):
         mse:  -ln p(x|z) = sum_i [ln(2 pi v) / 2 + (x_i - x'_i)^2 / (2 v)],           x' = g(z), v = ``variance``,
         bce:  -ln p(x|z) = -sum_i [x_i ln x'_i + (1 - x_i) ln (1 - x'_i)],            x' = 1 / (1 + exp(-g(z))),
 
-    with sums over the pixels of all channels: the negative evidence lower bound where beta is 1. Pixels outside of
-    [0, 1] are an InputError with bce. Log variances are held within +-10. ``warmup`` raises beta linearly from 0 over
-    that share of the training; validation always uses the final beta. With ``free_bits`` a latent dimension whose KL
-    divergence, averaged over the batch with the event weights, is below that many nats is not pushed further.
+    with sums over the pixels of all channels: the negative evidence lower bound where beta is 1. With bce pixels
+    outside of [0, 1] are an InputError in training; in scoring the encoder sees them at its ends, and the square of how
+    far they lie beyond is taken from ln p(x|z), so that they do not hide. Log variances are held within +-10.
+    ``warmup`` raises beta linearly from 0 over that share of the training; validation always uses the final beta. With
+    ``free_bits`` a latent dimension whose KL divergence, averaged over the batch with the event weights, is below that
+    many nats is not pushed further.
 
     References:
         D. Kingma, M. Welling, Auto-encoding variational Bayes, 2013, arXiv:1312.6114.
@@ -123,20 +128,31 @@ class ConvNetwork(Network):
 
     def forward(self, batch: Batch, noise: Float[Tensor, " latent"] | None = None) -> Outputs:
         """Return the outputs at the code's mean, or ``noise`` standard deviations from it."""
-        images = self._images(batch)
-        mean, log_variance = self.regularization.split(self.encoder(images))
+        images = batch.inputs[self.input]
+        seen = images.clamp(0, 1) if self.options.loss == "bce" else images
+        mean, log_variance = self.regularization.split(self.encoder(seen))
         if log_variance is None or noise is None:
             decoded = self.decoder(mean)
         else:
             decoded = self.decoder(mean + (log_variance / 2).exp() * noise)
-        outputs = {
-            "latent_mean": mean,
-            "reconstruction": decoded.sigmoid() if self.options.loss == "bce" else decoded,
-        }
+        outputs = {"latent_mean": mean, "reconstruction": self._shown(decoded)}
         if log_variance is None:
             return outputs
         likelihood = -self.options.misfit(decoded, images)
         return {**outputs, "latent_log_variance": log_variance, "log_likelihood": likelihood}
+
+    def prior(self, draws: int) -> Float[Tensor, "draw latent"] | None:
+        """Return draws of N(0, 1), None where nothing holds the codes near it."""
+        if self.regularization.regularization == "none":
+            return None
+        return standard_normal(self, draws, self.options.latent)
+
+    def decode(self, codes: Float[Tensor, "code latent"], given: Batch | None = None) -> Images:
+        """Return the images of codes, without the noise of single pixels."""
+        return self._shown(self.decoder(codes))
+
+    def _shown(self, decoded: Images) -> Images:
+        return decoded.sigmoid() if self.options.loss == "bce" else decoded
 
     def loss(self, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, " event"]]:
         """Return the misfit at one drawn code, and beta times the penalty on the codes."""
@@ -146,6 +162,15 @@ class ConvNetwork(Network):
         """Return the loss with the final beta, without free bits."""
         terms = self._terms(batch, self.regularization.beta, 0.0)
         return sum(terms.values(), start=terms["reconstruction"].new_zeros(()))
+
+    def diagnose(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Return how many dimensions of the code vary."""
+        codes = ((self.regularization.split(self.encoder(self._images(batch)))[0], batch.weight) for batch in batches)
+        return activity(codes, prior=self.regularization.regularization != "none")
+
+    def guards(self) -> Sequence[Guard]:
+        """Return the limit of the diagnostics."""
+        return GUARDS
 
     def _terms(self, batch: Batch, beta: float, free_bits: float) -> dict[str, Float[Tensor, " event"]]:
         images = self._images(batch)
@@ -168,5 +193,12 @@ class ConvNetwork(Network):
 
 
 def cross_entropy(logits: Images, images: Images) -> Float[Tensor, " event"]:
-    """Return -sum_i [x_i ln s(l_i) + (1 - x_i) ln(1 - s(l_i))] of each event, s(l) = 1 / (1 + exp(-l))."""
-    return functional.binary_cross_entropy_with_logits(logits, images, reduction="none").flatten(1).sum(1)
+    """Return the binary cross-entropy of each event, and how far its pixels lie outside of [0, 1].
+
+        sum_i [-u_i ln s(l_i) - (1 - u_i) ln(1 - s(l_i)) + (x_i - u_i)^2],   u_i = min(max(x_i, 0), 1)
+
+    with s(l) = 1 / (1 + exp(-l)). The cross-entropy itself would fall without end for brighter and brighter pixels.
+    """
+    inside = images.clamp(0, 1)
+    entropy = functional.binary_cross_entropy_with_logits(logits, inside, reduction="none")
+    return (entropy + (images - inside).square()).flatten(1).sum(1)

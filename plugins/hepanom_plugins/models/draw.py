@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
@@ -10,14 +10,15 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
-from hepanom.contracts import Batch, Model, Network, Outputs
+from hepanom.contracts import Batch, Guard, Model, Network, Outputs
 from hepanom.errors import InputError
 from hepanom.events import Input, Schema
+from hepanom_plugins.models.activity import GUARDS, activity
 from hepanom_plugins.models.attention import Attention
+from hepanom_plugins.models.conv_autoencoder import cross_entropy
 from hepanom_plugins.models.convolutions import Convolutional, Size
-from hepanom_plugins.models.latent import LOG_VARIANCE, Regularization
+from hepanom_plugins.models.latent import LOG_VARIANCE, Regularization, standard_normal
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,10 @@ class Draw(Regularization, Model):
     sum_t |m_t|^2 / 2 and a constant.
 
     A pixel enters as x = pixel / peak, the reconstruction is peak p. Without ``peak`` pixels outside of [0, 1] are an
-    InputError in training; with it, brighter ones enter as 1, negative ones as 0. ``latent_mean`` holds the T means
-    side by side, each found with the codes before it at theirs.
+    InputError in training; with it, brighter ones enter as 1, negative ones as 0. In scoring the network sees them so,
+    too, but ``log_likelihood`` counts them as they are: ``mse`` by (x_i - p_i)^2, ``bce`` by the square of how far they
+    lie outside, beside the cross-entropy at the end that they enter as. So an event does not hide in what is cut off.
+    ``latent_mean`` holds the T means side by side, each found with the codes before it at theirs.
 
     References:
         K. Gregor et al., DRAW: a recurrent neural network for image generation, 2015, arXiv:1502.04623.
@@ -152,6 +155,23 @@ class DrawNetwork(Network):
         shown = [stroke.canvas.sigmoid() for stroke in self.strokes(self._pixels(batch), None)]
         return torch.stack(shown) * (self.options.peak or 1.0)
 
+    def prior(self, draws: int) -> Float[Tensor, "draw latent"] | None:
+        """Return draws of N(0, 1) for all steps side by side, None where nothing holds the codes near it."""
+        if self.options.regularization == "none":
+            return None
+        return standard_normal(self, draws, self.options.steps * self.options.latent)
+
+    def decode(
+        self, codes: Float[Tensor, "code latent"], given: Batch | None = None
+    ) -> Float[Tensor, "code channel row column"]:
+        """Return what is drawn by codes of all steps side by side."""
+        canvas = self.canvas.expand(len(codes), -1, -1, -1)
+        hidden, memory = self.states[2:, None].expand(-1, len(codes), -1).unbind(0)
+        for code in codes.chunk(self.options.steps, 1):
+            hidden, memory = self.decoder(code, (hidden, memory))
+            canvas = canvas + self.pencil.write(hidden)
+        return canvas.sigmoid() * (self.options.peak or 1.0)
+
     def forward(self, batch: Batch, noise: Float[Tensor, " latent"] | None = None) -> Outputs:
         """Return the outputs at the latent means, or ``noise`` standard deviations from them, steps side by side."""
         x = self._pixels(batch)
@@ -163,7 +183,7 @@ class DrawNetwork(Network):
             "reconstruction": strokes[-1].canvas.sigmoid() * (self.options.peak or 1.0),
             "latent_mean": mean,
             "latent_log_variance": torch.cat(spreads, 1) if spreads else torch.full_like(mean, -LOG_VARIANCE),
-            "log_likelihood": -self._negative_log_likelihood(x, strokes[-1].canvas),
+            "log_likelihood": -self._negative_log_likelihood(self._scaled(batch), strokes[-1].canvas),
         }
 
     def loss(self, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, " event"]]:
@@ -179,6 +199,15 @@ class DrawNetwork(Network):
         """Return the loss with the final beta, without free bits."""
         return torch.stack([*self._terms(batch, self.options.beta, 0.0).values()]).sum(0)
 
+    def diagnose(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Return how many dimensions of the codes of all steps vary."""
+        codes = ((self(batch)["latent_mean"], batch.weight) for batch in batches)
+        return activity(codes, prior=self.options.regularization != "none")
+
+    def guards(self) -> Sequence[Guard]:
+        """Return the limit of the diagnostics."""
+        return GUARDS
+
     def _terms(self, batch: Batch, beta: float, free_bits: float) -> dict[str, Float[Tensor, " event"]]:
         options, x = self.options, self._pixels(batch)
         noise = torch.randn_like(x.new_empty(len(x), options.steps, options.latent))
@@ -187,15 +216,18 @@ class DrawNetwork(Network):
         terms = {name: torch.stack([step[name] for step in penalties]).sum(0) for name in penalties[0]}
         return {"negative_log_likelihood": self._negative_log_likelihood(x, strokes[-1].canvas), **terms}
 
+    def _scaled(self, batch: Batch) -> Float[Tensor, "event channel row column"]:
+        return batch.inputs[self.input] / (self.options.peak or 1.0)
+
     def _pixels(self, batch: Batch) -> Float[Tensor, "event channel row column"]:
-        return (batch.inputs[self.input] / (self.options.peak or 1.0)).clamp(0, 1)
+        return self._scaled(batch).clamp(0, 1)
 
     def _negative_log_likelihood(
         self, x: Float[Tensor, "event channel row column"], canvas: Float[Tensor, "event channel row column"]
     ) -> Float[Tensor, " event"]:
         if self.options.loss == "mse":
             return (x - canvas.sigmoid()).square().flatten(1).sum(1)
-        return functional.binary_cross_entropy_with_logits(canvas, x, reduction="none").flatten(1).sum(1)
+        return cross_entropy(canvas, x)
 
 
 def _check(name: str, image: Float[Tensor, "event channel row column"]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from hepanom.contracts import Batch, Model, Network, Outputs
 from hepanom.errors import InputError
 from hepanom.events import Schema, match_columns
+from hepanom_plugins.models.latent import standard_normal
 
 try:
     from zuko.flows import MAF, NSF  # type: ignore[import-untyped]
@@ -86,9 +88,15 @@ class Flow(Model):
             )
         return FlowNetwork(self, name, *([table.columns.index(c) for c in chosen] for chosen in (features, given)))
 
+    def conditions(self, schema: Schema) -> Sequence[str]:
+        """Return the columns that the patterns of ``condition`` name."""
+        return match_columns(self.condition, schema.only("table")[1].columns)
+
 
 class FlowNetwork(Network):
     """The maps of the Flow, for the columns ``features`` given the columns ``given`` of one table."""
+
+    stacks = True
 
     def __init__(self, options: Flow, name: str, features: list[int], given: list[int]) -> None:
         super().__init__()
@@ -104,6 +112,24 @@ class FlowNetwork(Network):
             distribution = self.flow(inputs[:, self.given] if self.given else None)
             code, log_determinant = distribution.transform.call_and_ladj(inputs[:, self.features])
             return {"log_density": distribution.base.log_prob(code) + log_determinant, "latent_mean": code}
+
+    def prior(self, draws: int) -> Float[Tensor, "draw latent"]:
+        """Return draws of N(0, 1)."""
+        return standard_normal(self, draws, len(self.features))
+
+    def decode(
+        self, codes: Float[Tensor, "code latent"], given: Batch | None = None
+    ) -> Float[Tensor, "code feature"] | None:
+        """Return f^-1(z), beside it the condition of each event of ``given`` in turn; None without a condition."""
+        if self.given and given is None:
+            return None
+        table = codes.new_zeros(len(codes), len(self.features) + len(self.given))
+        if given is not None:
+            turn = torch.arange(len(codes), device=codes.device) % len(given)
+            table[:, self.given] = given.inputs[self.input][turn][:, self.given]
+        distribution = self.flow(table[:, self.given] if self.given else None)
+        table[:, self.features] = distribution.transform.inv(codes)
+        return table
 
     def loss(self, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, " event"]]:
         """Return the negative log density of each event."""

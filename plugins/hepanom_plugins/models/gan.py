@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -11,8 +12,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from hepanom.contracts import Batch, Model, Network, Outputs, Player
-from hepanom.events import Schema
+from hepanom.contracts import Batch, Guard, Model, Network, Outputs, Player
+from hepanom.events import Input, Schema
+from hepanom_plugins.models import collapse
+from hepanom_plugins.models.latent import standard_normal
 from hepanom_plugins.models.layers import Activation, Dense
 
 DRAWS = 512  # generated events that each validation event is compared with
@@ -23,8 +26,9 @@ class Adversarial(Dense):
     """Options of two networks that play against each other: a generator of events from noise, and their critic.
 
     The critic's hidden layers are ``hidden``, the generator's are mirrored; the generator's noise is z ~ N(0, 1) of
-    width ``latent``. All ``critic_steps`` in a row see the same batch, with fresh noise. Each player's learning rate is
-    the recipe's unless it is given here.
+    width ``latent``. All ``critic_steps`` in a row see the same batch, with fresh noise. Learning rates and betas are
+    those of the recipe's optimizer unless they are given here. Papers take betas of (0.5, 0.999) or (0, 0.9): where the
+    gradient turns with every move of the other player, momentum makes the two circle each other.
     """
 
     hidden: Annotated[
@@ -36,6 +40,10 @@ class Adversarial(Dense):
     critic_steps: Annotated[int, Field(gt=0, description="updates of the critic for each of the generator")] = 1
     critic_lr: Annotated[float | None, Field(gt=0, description="the critic's learning rate")] = None
     generator_lr: Annotated[float | None, Field(gt=0, description="the generator's learning rate")] = None
+    betas: Annotated[
+        tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] | None,
+        Field(description="both players' betas of Adam; those of the recipe's optimizer by default"),
+    ] = None
 
     def generator(self, features: int) -> nn.Sequential:
         """Return a generator of events, whose output layer is linear."""
@@ -51,20 +59,20 @@ class Adversarial(Dense):
         """Return a drawn noise vector for every event."""
         return torch.randn_like(like.new_empty(len(like), self.latent))
 
-    def generate(self, generator: nn.Sequential, draws: int) -> Float[Tensor, "draw feature"]:
-        """Return generated events, flat, from torch's global generator."""
-        device = next(generator.parameters()).device
-        generated: Tensor = generator(torch.randn(draws, self.latent, device=device))
-        return generated
-
     def players(self, critic: nn.Module, generator: nn.Module) -> dict[str, Player]:
         """Return the critic, who moves first, and the generator."""
-        lr = {"critic": self.critic_lr, "generator": self.generator_lr}
-        own = {name: {} if rate is None else {"lr": rate} for name, rate in lr.items()}
+        critic_options, generator_options = (
+            {name: value for name, value in {"lr": lr, "betas": self.betas}.items() if value is not None}
+            for lr in (self.critic_lr, self.generator_lr)
+        )
         return {
-            "critic": Player(list(critic.parameters()), self.critic_steps, own["critic"]),
-            "generator": Player(list(generator.parameters()), 1, own["generator"]),
+            "critic": Player(list(critic.parameters()), self.critic_steps, critic_options),
+            "generator": Player(list(generator.parameters()), 1, generator_options),
         }
+
+    def guards(self) -> Sequence[Guard]:
+        """Return the limits of the diagnostics; the critic's value is taken for a logit."""
+        return (*collapse.GUARDS, collapse.LOGIT_GUARD)
 
     def critic_terms(
         self, critic: Critic, real: Float[Tensor, "event feature"], generated: Float[Tensor, "event feature"]
@@ -101,8 +109,8 @@ class GAN(Adversarial, Model):
         generator:  -ln d(g(z)),                  term ``adversarial``.
 
     The output ``critic`` is the logit c = ln(d / (1 - d)): of a strange event d is soon 0 or 1 to the last digit, and c
-    is not. The record of the generator also holds ``variance_ratio``, see there, which has no gradient. Look-back
-    stopping watches the energy score, see there, not the losses, which measure the players against each other.
+    is not. Look-back stopping watches the energy score, see there, not the losses, which measure the players against
+    each other. ``collapse.diagnostics`` are recorded after each epoch.
 
     References:
         I. Goodfellow et al., Generative adversarial nets, 2014, arXiv:1406.2661.
@@ -114,7 +122,7 @@ class GAN(Adversarial, Model):
     def build(self, schema: Schema) -> Network:
         """Return the network for the schema's only table or image."""
         name, entry = schema.only()
-        return AdversarialNetwork(self, name, entry.width)
+        return AdversarialNetwork(self, name, entry)
 
     def critic_terms(
         self, critic: Critic, real: Float[Tensor, "event feature"], generated: Float[Tensor, "event feature"]
@@ -130,11 +138,13 @@ class GAN(Adversarial, Model):
 class AdversarialNetwork(Network):
     """Generator and critic of an adversarial model."""
 
-    def __init__(self, options: Adversarial, name: str, features: int) -> None:
+    stacks = True
+
+    def __init__(self, options: Adversarial, name: str, entry: Input) -> None:
         super().__init__()
-        self.options, self.input = options, name
-        self.generator = options.generator(features)
-        self.critic = options.critic(features)
+        self.options, self.input, self.shape = options, name, entry.extent
+        self.generator = options.generator(entry.width)
+        self.critic = options.critic(entry.width)
 
     def players(self) -> dict[str, Player]:
         """Return critic and generator."""
@@ -144,9 +154,14 @@ class AdversarialNetwork(Network):
         """Return the critic's value; there is no noise here."""
         return {"critic": self.critic(batch.inputs[self.input].flatten(1))}
 
-    def generate(self, draws: int) -> Float[Tensor, "draw feature"]:
-        """Return generated events, flat, from torch's global generator."""
-        return self.options.generate(self.generator, draws)
+    def prior(self, draws: int) -> Float[Tensor, "draw latent"]:
+        """Return noise for the generator."""
+        return standard_normal(self, draws, self.options.latent)
+
+    def decode(self, codes: Float[Tensor, "code latent"], given: Batch | None = None) -> Float[Tensor, "code ..."]:
+        """Return the events that the generator makes of noise."""
+        generated: Tensor = self.generator(codes)
+        return generated.view(-1, *self.shape)
 
     def loss(self, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, " event"]]:
         """Return the terms of the player and the penalties on its weights."""
@@ -159,13 +174,20 @@ class AdversarialNetwork(Network):
         generated = self.generator(options.noise(x))
         return {
             "adversarial": options.generator_term(self.critic(generated)),
-            "variance_ratio": variance_ratio(generated, x, batch.weight),
             **options.penalty(self.generator, batch.weight),
         }
 
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:
         """Return the energy score of each event under the generator."""
-        return energy_score(batch.inputs[self.input].flatten(1), self.generate(DRAWS))
+        return energy_score(batch.inputs[self.input].flatten(1), self.decode(self.prior(DRAWS)).flatten(1))
+
+    def diagnose(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Return what tells generated events from real ones."""
+        return collapse.diagnose(self, batches)
+
+    def guards(self) -> Sequence[Guard]:
+        """Return those of the model."""
+        return self.options.guards()
 
 
 def energy_score(
@@ -187,18 +209,3 @@ def energy_score(
     draws = len(generated)
     spread = torch.cdist(generated, generated).sum() / (draws * (draws - 1))
     return torch.cdist(x, generated).mean(1) - spread / 2
-
-
-@torch.no_grad()
-def variance_ratio(
-    generated: Float[Tensor, "event feature"], real: Float[Tensor, "event feature"], weight: Float[Tensor, " event"]
-) -> Float[Tensor, " event"]:
-    """Return the variance of generated over that of real events, both weighted and summed over the features.
-
-    It is the same for every event and has no gradient: a guard that falls towards 0 when the generator collapses.
-    """
-    share = weight / weight.sum().clamp(min=1e-30)  # a batch without weight counts for nothing
-    generated_variance, real_variance = (
-        share @ (values - share @ values).square().sum(1) for values in (generated, real)
-    )
-    return (generated_variance / real_variance.clamp(min=1e-12)).expand_as(weight)

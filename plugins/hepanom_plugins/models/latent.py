@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 LOG_VARIANCE = 10.0
 TINY = 1e-30  # a batch whose weights are all zero counts for nothing
@@ -109,6 +109,11 @@ class Regularization(Divergence):
             return {}
         prior = torch.randn_like(torch.empty(PRIOR, mean.shape[1], device=mean.device))
         return {"mmd": beta * mmd(mean, weight, prior, self.kernel).expand(len(mean))}
+
+
+def standard_normal(network: nn.Module, draws: int, width: int) -> Float[Tensor, "draw latent"]:
+    """Return draws of N(0, 1), where the network lies."""
+    return torch.randn(draws, width, device=next(network.parameters()).device)
 
 
 def kl(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -11,9 +12,10 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from hepanom.contracts import Batch, Model, Network, Outputs
-from hepanom.events import Schema
-from hepanom_plugins.models.latent import LOG_VARIANCE, Divergence
+from hepanom.contracts import Batch, Guard, Model, Network, Outputs
+from hepanom.events import Input, Schema
+from hepanom_plugins.models.activity import GUARDS, activity
+from hepanom_plugins.models.latent import LOG_VARIANCE, Divergence, standard_normal
 from hepanom_plugins.models.layers import Dense
 
 
@@ -49,20 +51,22 @@ class VAE(Divergence, Dense, Model):
     def build(self, schema: Schema) -> Network:
         """Return the network for the schema's only table or image."""
         name, entry = schema.only()
-        return VAENetwork(self, name, entry.width)
+        return VAENetwork(self, name, entry)
 
 
 class VAENetwork(Network):
     """Encoder and decoder of the VAE; mean and log variance are the halves of one linear layer."""
 
-    def __init__(self, options: VAE, name: str, features: int) -> None:
+    stacks = True
+
+    def __init__(self, options: VAE, name: str, entry: Input) -> None:
         super().__init__()
-        self.options, self.input = options, name
-        widths = (features, *options.hidden)
+        self.options, self.input, self.shape = options, name, entry.extent
+        widths = (entry.width, *options.hidden)
         self.encoder = options.stack(widths).append(options.linear(widths[-1], 2 * options.latent))
         mirrored = (options.latent, *options.hidden[::-1])
         heads = 2 if options.decoder == "gaussian" else 1
-        self.decoder = options.stack(mirrored).append(options.linear(mirrored[-1], heads * features))
+        self.decoder = options.stack(mirrored).append(options.linear(mirrored[-1], heads * entry.width))
 
     def encode(
         self, x: Float[Tensor, "event feature"]
@@ -71,7 +75,7 @@ class VAENetwork(Network):
         mean, log_variance = self.encoder(x).chunk(2, 1)
         return mean, log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)
 
-    def decode(self, z: Float[Tensor, "event latent"]) -> tuple[Float[Tensor, "event feature"], Tensor]:
+    def likelihood(self, z: Float[Tensor, "event latent"]) -> tuple[Float[Tensor, "event feature"], Tensor]:
         """Return mean and log variance of p(x|z)."""
         out = self.decoder(z)
         if self.options.decoder == "fixed":
@@ -85,13 +89,29 @@ class VAENetwork(Network):
         x = inputs.flatten(1)
         mean, log_variance = self.encode(x)
         z = mean if noise is None else mean + (log_variance / 2).exp() * noise
-        reconstruction, spread = self.decode(z)
+        reconstruction, spread = self.likelihood(z)
         return {
             "latent_mean": mean,
             "latent_log_variance": log_variance,
             "reconstruction": reconstruction.view_as(inputs),
             "log_likelihood": -negative_log_likelihood(x, reconstruction, spread),
         }
+
+    def prior(self, draws: int) -> Float[Tensor, "draw latent"]:
+        """Return draws of p(z) = N(0, 1)."""
+        return standard_normal(self, draws, self.options.latent)
+
+    def decode(self, codes: Float[Tensor, "code latent"], given: Batch | None = None) -> Float[Tensor, "code ..."]:
+        """Return the mean of p(x|z)."""
+        mean, _ = self.likelihood(codes)
+        return mean.reshape(-1, *self.shape)
+
+    def generate(self, draws: int, given: Batch | None = None) -> Float[Tensor, "draw ..."]:
+        """Return draws of p(x); with a fixed variance, which says nothing of the data, without the decoder's noise."""
+        mean, log_variance = self.likelihood(self.prior(draws))
+        if self.options.decoder == "gaussian":
+            mean = torch.addcmul(mean, (log_variance / 2).exp(), torch.randn_like(mean))
+        return mean.reshape(-1, *self.shape)
 
     def loss(self, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, " event"]]:
         """Return the negative log likelihood at one drawn code, beta times the KL divergence, and the penalties."""
@@ -104,12 +124,21 @@ class VAENetwork(Network):
         terms = self._terms(batch, self.options.beta, 0.0)
         return terms["negative_log_likelihood"] + terms["kl"]
 
+    def diagnose(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Return how many dimensions of the code vary."""
+        codes = ((self.encode(batch.inputs[self.input].flatten(1))[0], batch.weight) for batch in batches)
+        return activity(codes, prior=True)
+
+    def guards(self) -> Sequence[Guard]:
+        """Return the limit of the diagnostics."""
+        return GUARDS
+
     def _terms(self, batch: Batch, beta: float, free_bits: float) -> dict[str, Float[Tensor, " event"]]:
         x = batch.inputs[self.input].flatten(1)
         mean, log_variance = self.encode(x)
         z = torch.addcmul(mean, (log_variance / 2).exp(), torch.randn_like(mean))
         divergence = self.options.divergence(mean, log_variance, batch.weight, free_bits)
-        return {"negative_log_likelihood": negative_log_likelihood(x, *self.decode(z)), "kl": beta * divergence}
+        return {"negative_log_likelihood": negative_log_likelihood(x, *self.likelihood(z)), "kl": beta * divergence}
 
 
 def negative_log_likelihood(

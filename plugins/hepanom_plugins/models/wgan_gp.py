@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
@@ -11,8 +11,9 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from hepanom.contracts import Model, Network
+from hepanom.contracts import Guard, Model, Network
 from hepanom.events import Schema
+from hepanom_plugins.models import collapse
 from hepanom_plugins.models.gan import Adversarial, AdversarialNetwork, Critic
 
 
@@ -29,7 +30,8 @@ class WGANGP(Adversarial, Model):
     with the terms ``real``, ``generated``, ``gradient_penalty`` and ``adversarial``. The distance is minus the sum of
     ``real`` and ``generated``. With ``batch_norm`` the generator alone has it: the penalty is one of each event, and
     would not be if the critic mixed the events of a batch. The paper takes a new batch for each of the critic's steps,
-    and Adam with ``lr: 1e-4`` and ``betas: [0, 0.9]``. Look-back stopping watches the energy score, as for ``gan``.
+    and Adam with ``lr: 1e-4`` and the option ``betas: [0, 0.9]``. Look-back stopping watches the energy score, as for
+    ``gan``.
 
     References:
         M. Arjovsky, S. Chintala, L. Bottou, Wasserstein GAN, 2017, arXiv:1701.07875.
@@ -44,7 +46,9 @@ class WGANGP(Adversarial, Model):
     def build(self, schema: Schema) -> Network:
         """Return the network for the schema's only table or image."""
         name, entry = schema.only()
-        return AdversarialNetwork(self, name, entry.width)
+        network = AdversarialNetwork(self, name, entry)
+        network.stacks = False  # vmap has no autograd.grad, and torch.func.grad takes 1.5 times as long
+        return network
 
     def critic(self, features: int) -> Critic:
         """Return a critic without batch normalization."""
@@ -60,6 +64,10 @@ class WGANGP(Adversarial, Model):
     def generator_term(self, value: Float[Tensor, " event"]) -> Float[Tensor, " event"]:
         """Return minus the critic's value of each generated event."""
         return -value
+
+    def guards(self) -> Sequence[Guard]:
+        """Return the limits of the diagnostics; the critic's value is a length, which has none."""
+        return collapse.GUARDS
 
 
 @torch.enable_grad()
