@@ -15,15 +15,19 @@ from hepanom.errors import InputError
 from hepanom.evaluate import Scored, apply_expected, evaluate, expected_factors
 from hepanom.events import Events
 from hepanom.fit import background_scores
-from hepanom.insight import dropped, explain, latent, reconstructions
+from hepanom.gallery import PICTURES, gallery
+from hepanom.insight import dropped, latent, strange
+from hepanom.learnt import Learnt
+from hepanom.plane import Scatter, components, scatter
 from hepanom.probe import Probe, probe
-from hepanom.result import Count, Latent, Picture, Result, Sample, Strange
+from hepanom.result import Count, Latent, Result, Sample
+from hepanom.sampling import learnt, most_events
 from hepanom.shares import Shares, counts
+from hepanom.stop import limit
 from hepanom.stream import refuse_unknown, rule_weight, weighed, with_category
 
 STRANGEST = 10
 LATENT_EVENTS = 5_000
-PICTURES = 5
 
 
 def refuse_test(shares: Shares) -> None:
@@ -64,9 +68,10 @@ def assess(
     codes: dict[int, list[Float[np.ndarray, "replica _ latent"]]] = {}
     looked_at = recipe.evaluate.latent.events if recipe.evaluate.latent else LATENT_EVENTS
     strangest: dict[str, tuple[Events, Float[np.ndarray, " event"]]] = {}
-    sampled = np.zeros(shares.total("test").events, bool)
-    sampled[np.random.default_rng(recipe.seed).permutation(len(sampled))[:looked_at]] = True
-    position, first = 0, None
+    sampled = _drawn(shares.total("test").events, looked_at, recipe.seed)
+    usual, first = list[Events](), None
+    drawn = _drawn(shares.total("test", shares.background() | {-1}).events, most_events(detector), recipe.seed)
+    position = passed = 0
     for chunk in shares.chunks("test"):
         events = with_category(chunk, recipe.train.per, detector.categories, parts.schema)
         scores = score(detector, events)
@@ -78,6 +83,9 @@ def assess(
             codes.setdefault(category, []).append(pieces)
         position += len(events)
         first = events.mask(np.arange(len(events)) < PICTURES) if first is None else first
+        keep = _anomaly(detector, events.label) < 1
+        keep[keep] = drawn[passed : (passed := passed + int(keep.sum()))]
+        usual.append(events.mask(keep))
         strangest = {label: _top(strangest.get(label), events, values) for label, values in decided.items()}
     test = _joined(met)
     joined = {category: np.concatenate(pieces, axis=1) for category, pieces in codes.items()}
@@ -86,6 +94,7 @@ def assess(
     scored = Scored(
         test.scores, _flags(detector, test.scores, test.category), test.category, detector.categories, anomaly, weight
     )
+    network = next(iter(detector.models.values())).members[0].network
     numbers = evaluate(
         scored,
         recipe.evaluate.metrics,
@@ -113,11 +122,12 @@ def assess(
         scored=scored,
         latent=_latent(joined, test, anomaly, sampled),
         probes=_probes(detector, joined, test, sampled),
-        strangest={label: _strangest(detector, label, *found) for label, found in strangest.items()},
-        pictures=[
-            *_pictures(detector, "first of the test share", first),
-            *_strange_pictures(detector, strangest),
-        ],
+        strangest={label: strange(detector, label, *found) for label, found in strangest.items()},
+        endings=detector.provenance.get("training", {}),
+        guards=(*network.guards(), *map(limit, recipe.train.stop)),
+        scatters=_scatters(detector, joined, test, sampled),
+        pictures=gallery(detector, first, strangest),
+        learnt=_learnt(detector, usual, joined, test, sampled),
     )
 
 
@@ -190,26 +200,11 @@ def _train_sample(detector: Detector, shares: Shares) -> Sample:
     return Sample(decided, found.category, np.zeros(len(found.weight), np.int64), found.weight)
 
 
-def _strange_pictures(
-    detector: Detector, strangest: Mapping[str, tuple[Events, Float[np.ndarray, " event"]]]
-) -> list[Picture]:
-    """Return the images of the highest scores of the first scorer, the highest first."""
-    scorer, (events, values) = next(iter(strangest.items()))
-    found = _pictures(detector, f"strangest by {scorer}", events)
-    return [found[position] for position in np.argsort(-values, kind="stable")[:PICTURES].tolist()] if found else []
-
-
-def _pictures(detector: Detector, why: str, events: Events | None) -> list[Picture]:
-    """Return the images of these events, in their order; none where the network sees no images."""
-    if events is None:
-        return []
-    classes, found = detector.parts.schema.classes, {}
-    for position, pair in reconstructions(detector, events):
-        category, label = int(events.category[position]), int(events.label[position])
-        schema = detector.models[detector.categories[category]].schema
-        channels = next(entry.columns for entry in schema.inputs.values() if entry.kind == "image")
-        found[position] = Picture(category, classes[label] if label >= 0 else "unknown", why, channels, pair)
-    return [found[position] for position in sorted(found)]
+def _drawn(number: int, most: int, seed: int) -> Bool[np.ndarray, " event"]:
+    """Return which of so many events are in a random sample of at most ``most``."""
+    found = np.zeros(number, bool)
+    found[np.random.default_rng(seed).permutation(number)[:most]] = True
+    return found
 
 
 Codes = Mapping[int, Float[np.ndarray, "replica _ latent"]]
@@ -224,6 +219,30 @@ def _probes(detector: Detector, codes: Codes, test: _Met, sampled: Bool[np.ndarr
         for index in sorted(codes)
         if options is not None
     }
+
+
+def _scatters(detector: Detector, codes: Codes, test: _Met, sampled: Bool[np.ndarray, " event"]) -> dict[str, Scatter]:
+    """Return the codes of each category's first network in two dimensions, where the recipe asks for that."""
+    recipe, classes = detector.parts.recipe, detector.parts.schema.classes
+    category, label, options = test.category[sampled], test.label[sampled], recipe.evaluate.latent
+    if options is None or options.picture == "none":
+        return {}
+    planes = {
+        detector.categories[index]: scatter(first, label[category == index], classes, options.picture, recipe.seed)
+        for index, (first, *_) in sorted(codes.items())
+    }
+    return {category: plane for category, plane in planes.items() if plane is not None}
+
+
+def _learnt(
+    detector: Detector, usual: Sequence[Events], codes: Codes, test: _Met, sampled: Bool[np.ndarray, " event"]
+) -> dict[str, Learnt]:
+    """Return what networks can show of what they have learnt, beside test events that are not known as anomalies."""
+    if not detector.parts.recipe.evaluate.pictures:
+        return {}
+    category, keep = test.category[sampled], _anomaly(detector, test.label[sampled]) < 1
+    around = {index: first[keep[category == index]] for index, (first, *_) in codes.items()}
+    return learnt(detector, Events.concat(usual), around)
 
 
 def _latent(
@@ -242,53 +261,5 @@ def _latent(
             plane[here] = np.column_stack([first[:, 0], values[sampled][here]])
         else:
             padded = np.pad(first, ((0, 0), (0, width - first.shape[1])))
-            plane[here] = padded if width == 2 else _components(padded)
+            plane[here] = padded if width == 2 else components(padded)
     return Latent(plane, axes, category, anomaly[sampled])
-
-
-def _components(codes: Float[np.ndarray, "event latent"]) -> Float[np.ndarray, "event 2"]:
-    """Return the first two principal components."""
-    centred = codes - codes.mean(0)
-    directions = np.linalg.eigh(centred.T @ centred)[1][:, :-3:-1]
-    return np.asarray(centred @ directions)
-
-
-def _strangest(detector: Detector, scorer: str, events: Events, values: Float[np.ndarray, " event"]) -> list[Strange]:
-    """Return the highest scores first, with the features of the tables that made them so, in the file's units."""
-    order = np.argsort(-values, kind="stable")
-    explainer, parts = _explanation(detector, events, scorer)
-    tables = {name: entry for name, entry in detector.parts.schema.inputs.items() if entry.kind == "table"}
-    units = {column: unit for entry in tables.values() for column, unit in zip(entry.columns, entry.units, strict=True)}
-    found = []
-    for row in order.tolist():
-        raw = {
-            column: value
-            for name, entry in tables.items()
-            for column, value in zip(entry.columns, np.asarray(events.inputs[name])[row].tolist(), strict=True)
-        }
-        ranked = sorted(parts[row].items(), key=lambda part: -part[1])[:5]
-        label = int(events.label[row])
-        found.append(
-            Strange(
-                identity={key: str(column[row]) for key, column in events.beside.items()}
-                or {"event_id": f"{events.event_id[row]:016x}"},
-                category=detector.categories[events.category[row]],
-                truth=detector.parts.schema.classes[label] if label >= 0 else "unknown",
-                weight=float(events.weight[row]),
-                score=float(values[row]),
-                explained_by=explainer,
-                features=[
-                    (column, raw.get(column, float("nan")), units.get(column, ""), part) for column, part in ranked
-                ],
-            )
-        )
-    return found
-
-
-def _explanation(detector: Detector, events: Events, scorer: str) -> tuple[str, list[dict[str, float]]]:
-    """Return the features' shares of a score that has such parts, the wanted one where it can, and its name."""
-    for label in dict.fromkeys((scorer, *detector.parts.scorers)):
-        parts = explain(detector, events, label)
-        if any(parts):
-            return label, parts
-    return "", [{} for _ in range(len(events))]

@@ -1,27 +1,30 @@
-"""The figures of a result, by name: losses, score histograms, ROC and SIC curves, the latent plane."""
+"""The figures of a result, by name: losses, scores, ROC and SIC curves, the latent plane, what a network makes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from hepanom.canvas import ANOMALY, BACKGROUND, LINES, VALIDATION, blank, key, legend_above, plain, style
-from hepanom.contracts import Epoch
+from hepanom.canvas import ANOMALY, BACKGROUND, LINES, blank, key, legend_above, plain, style
+from hepanom.clouds import cloud_figure
 from hepanom.curves import View, roc_figure, sic_figure
 from hepanom.histograms import histogram
 from hepanom.images import image_figure
-from hepanom.result import Latent, Result
+from hepanom.learnt import Learnt
+from hepanom.losses import loss_figure
+from hepanom.panels import samples_figure, scatter_figure, traversal_figure
+from hepanom.result import Cloud, Latent, Picture, Result
+from hepanom.strips import canvas_strip, samples_strip, traversal_strip
 
 if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
 MOST_CATEGORIES = 8  # with figures: those with the most test events; the tables have them all
-DECADES = 1.3  # from which on a positive loss is drawn on a logarithmic axis
 TAIL = 2e-3  # share of the latent codes on either side that the axes need not hold
 FEW = 300  # anomalies that are drawn one by one
 CELLS = (25, 80)  # least and most on either axis
@@ -31,17 +34,18 @@ MANY = 20  # events in a cell, from which on the colours are logarithmic
 def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
     """Return the figures, to be saved under ``canvas.style``.
 
-    ``loss_CATEGORY``, ``score_SCORER_CATEGORY``, ``roc``, ``sic``, ``latent_CATEGORY``, for images ``image_CATEGORY``
-    and, where the recipe evaluates latent codes, ``probe_CATEGORY``; where there are several categories,
-    ``roc_SCORER`` and ``sic_SCORER`` compare them. Curves need background and anomalies, the plane a model with a
-    latent code: without them they are not there.
+    ``loss_CATEGORY``, ``score_SCORER_CATEGORY``, ``roc``, ``sic``, ``latent_CATEGORY``, for images ``image_CATEGORY``,
+    for sets of points ``cloud_CATEGORY`` and, where the recipe evaluates latent codes, ``probe_CATEGORY`` and
+    ``codes_CATEGORY``; where there are several categories, ``roc_SCORER`` and ``sic_SCORER`` compare them.
+    ``samples_CATEGORY``, ``traversal_CATEGORY`` and ``canvas_CATEGORY`` show what a network makes. Curves need
+    background and anomalies, the plane a model with a latent code: without them they are not there.
     """
     found: dict[str, matplotlib.figure.Figure] = {}
     scorers, labels = list(result.test.scores), drawn_categories(result)
     with style():
         for label in labels:
             if any(category == label for category, _ in result.histories):
-                found[key("loss", label)] = _losses(result, label)
+                found[key("loss", label)] = loss_figure(result, label)
         for scorer in scorers:
             for label in labels:
                 found[key("score", scorer, label)] = histogram(result, scorer, label)
@@ -57,8 +61,29 @@ def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
                 found[key("latent", label)] = figure
             if label in result.probes and result.probes[label].sizes:
                 found[key("probe", label)] = _learning(result, label)
-            if pictures := [each for each in result.pictures if result.categories[each.category] == label]:
+            if label in result.scatters:
+                found[key("codes", label)] = scatter_figure(result, label, result.scatters[label])
+            events = [each for each in result.pictures if result.categories[each.category] == label]
+            if pictures := [each for each in events if isinstance(each, Picture)]:
                 found[key("image", label)] = image_figure(result, label, pictures)
+            if clouds := [each for each in events if isinstance(each, Cloud)]:
+                found[key("cloud", label)] = cloud_figure(result, label, clouds)
+        for label in labels:
+            found |= _learnt(result, label)
+    return found
+
+
+def _learnt(result: Result, label: str) -> dict[str, matplotlib.figure.Figure]:
+    """Return the figures of what a category's network has learnt, of a table or of images."""
+    found, learnt = dict[str, Any](), result.learnt.get(label, Learnt())
+    if (samples := learnt.samples) is not None and samples.columns:
+        draw = samples_figure if samples.real.ndim == 2 else samples_strip
+        found[key("samples", label)] = draw(result, label, samples)
+    if (traversal := learnt.traversal) is not None and traversal.columns:
+        show = traversal_figure if traversal.values.ndim == 3 else traversal_strip
+        found[key("traversal", label)] = show(result, label, traversal)
+    if learnt.canvases is not None:
+        found[key("canvas", label)] = canvas_strip(result, label, learnt.canvases)
     return found
 
 
@@ -74,11 +99,6 @@ def has_both_classes(result: Result) -> bool:
     return bool((result.scored.anomaly == 1).any() and (result.scored.anomaly == 0).any())
 
 
-def best_epoch(history: Sequence[Epoch]) -> Epoch:
-    """Return the epoch whose weights are kept."""
-    return min(history, key=lambda record: (record.validation, record.epoch))
-
-
 def _categories(scorer: str, labels: Sequence[str]) -> dict[str, View]:
     """Return what compares the categories: each in a colour of its own, all events in black."""
     from matplotlib import colormaps
@@ -89,33 +109,6 @@ def _categories(scorer: str, labels: Sequence[str]) -> dict[str, View]:
         f"category {label}": (scorer, label, color) for label, color in zip(labels, shades, strict=True)
     }
     return {"all": (scorer, None, "black"), **views}
-
-
-def _losses(result: Result, label: str) -> matplotlib.figure.Figure:
-    """Draw training and validation loss of every replica, and its best epoch."""
-    from matplotlib.ticker import MaxNLocator
-
-    figure, (ax,) = blank(result, label)
-    histories = [history for (category, _), history in result.histories.items() if category == label and history]
-    faint = 1.0 if len(histories) == 1 else 0.5
-    for replica, history in enumerate(histories):
-        epochs = [record.epoch for record in history]
-        once = (lambda text: text) if replica == 0 else (lambda text: f"_{text}")  # legends skip a leading _
-        if history[0].losses:
-            total = [sum(record.losses.values()) for record in history]
-            ax.plot(epochs, total, color=BACKGROUND, alpha=faint, label=once("training"))
-        validation = [record.validation for record in history]
-        ax.plot(epochs, validation, color=VALIDATION, alpha=faint, label=once("validation"))
-        best = best_epoch(history)
-        ax.plot([best.epoch], [best.validation], "*", color="black", ms=10, label=once("best epoch"))
-    low, high = ax.dataLim.y0, ax.dataLim.y1
-    if low > 0 and np.log10(high / low) > DECADES:
-        ax.set_yscale("log")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.margins(x=0.03, y=0.1)
-    ax.set(xlabel="epoch", ylabel="loss per event")
-    ax.legend(title=f"{len(histories)} replicas" if len(histories) > 1 else None, loc="best")
-    return figure
 
 
 def _plane(result: Result, latent: Latent, label: str) -> matplotlib.figure.Figure | None:

@@ -1,33 +1,27 @@
-"""What lies behind a detector's scores: features' shares, latent codes, reconstructed images, dropped columns."""
+"""What lies behind a detector's scores: features' shares, the strangest events, latent codes, dropped columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float
+from torch import Tensor
 
-from hepanom.detector import Detector, scores_of, visits, with_scores
+from hepanom.detector import Detector, Visit, scores_of, visits, with_scores
 from hepanom.events import Events
+from hepanom.result import Strange
 
 
 def explain(detector: Detector, events: Events, scorer: str) -> list[dict[str, float]]:
     """Return each event's features with their share of its score, the mean over replicas.
 
-    {} where a score has no parts; a score of 0 has shares of 0.
+    {} where a score has no parts, or where what was read is no table of features; a score of 0 has shares of 0.
     """
     found: list[dict[str, float]] = [{} for _ in range(len(events))]
+    if all(entry.kind != "table" for entry in detector.parts.schema.inputs.values()):
+        return found
     for visit in visits(detector, events):
-        chosen, member = detector.parts.scorers[scorer], visit.member
-        scores = (
-            scores_of(detector.parts, member.scorers, visit.batch, visit.outputs, member.network)
-            if chosen.combines()
-            else {}
-        )
-        found_here = with_scores(visit.outputs, chosen, scores)
-        parts = chosen.explain(visit.batch, found_here, member.scorers[scorer], member.network)
-        if parts is None:
+        parts = parts_of(detector, visit, scorer)
+        if parts is None or parts.ndim != 2:
             continue
         _, table = visit.model.schema.table()
         share = (parts / parts.sum(1, keepdim=True)).nan_to_num(0).double().cpu().numpy() / detector.replicas
@@ -35,6 +29,59 @@ def explain(detector: Detector, events: Events, scorer: str) -> list[dict[str, f
             for column, value in zip(table.columns, row, strict=True):
                 found[position][column] = found[position].get(column, 0.0) + float(value)
     return found
+
+
+def parts_of(detector: Detector, visit: Visit, scorer: str) -> Float[Tensor, "event ..."] | None:
+    """Return the parts of a score in the shape of the input, None where it has none."""
+    chosen, member = detector.parts.scorers[scorer], visit.member
+    scores = (
+        scores_of(detector.parts, member.scorers, visit.batch, visit.outputs, member.network)
+        if chosen.combines()
+        else {}
+    )
+    found = with_scores(visit.outputs, chosen, scores)
+    return chosen.explain(visit.batch, found, member.scorers[scorer], member.network)
+
+
+def strange(detector: Detector, scorer: str, events: Events, values: Float[np.ndarray, " event"]) -> list[Strange]:
+    """Return the highest scores first, with the features of the tables that made them so, in the file's units."""
+    order = np.argsort(-values, kind="stable")
+    explainer, parts = _explanation(detector, events, scorer)
+    tables = {name: entry for name, entry in detector.parts.schema.inputs.items() if entry.kind == "table"}
+    units = {column: unit for entry in tables.values() for column, unit in zip(entry.columns, entry.units, strict=True)}
+    found = []
+    for row in order.tolist():
+        raw = {
+            column: value
+            for name, entry in tables.items()
+            for column, value in zip(entry.columns, np.asarray(events.inputs[name])[row].tolist(), strict=True)
+        }
+        ranked = sorted(parts[row].items(), key=lambda part: -part[1])[:5]
+        label = int(events.label[row])
+        found.append(
+            Strange(
+                identity={key: str(column[row]) for key, column in events.beside.items()}
+                or {"event_id": f"{events.event_id[row]:016x}"},
+                category=detector.categories[events.category[row]],
+                truth=detector.parts.schema.classes[label] if label >= 0 else "unknown",
+                weight=float(events.weight[row]),
+                score=float(values[row]),
+                explained_by=explainer,
+                features=[
+                    (column, raw.get(column, float("nan")), units.get(column, ""), part) for column, part in ranked
+                ],
+            )
+        )
+    return found
+
+
+def _explanation(detector: Detector, events: Events, scorer: str) -> tuple[str, list[dict[str, float]]]:
+    """Return the features' shares of a score that has such parts, the wanted one where it can, and its name."""
+    for label in dict.fromkeys((scorer, *detector.parts.scorers)):
+        parts = explain(detector, events, label)
+        if any(parts):
+            return label, parts
+    return "", [{} for _ in range(len(events))]
 
 
 def latent(detector: Detector, events: Events) -> dict[int, Float[np.ndarray, "replica _ latent"]]:
@@ -50,23 +97,6 @@ def latent(detector: Detector, events: Events) -> dict[int, Float[np.ndarray, "r
     return {
         category: np.stack([np.concatenate(pieces) for pieces in by_replica]) for category, by_replica in found.items()
     }
-
-
-def reconstructions(
-    detector: Detector, events: Events
-) -> Iterator[tuple[int, Float32[np.ndarray, "pair channel row column"]]]:
-    """Yield (position, image as the network sees it and as it gives it back) of each event, from the first replica.
-
-    Nothing where the model gives no reconstruction or sees no image.
-    """
-    if "reconstruction" not in detector.parts.model.gives:
-        return
-    for visit in visits(detector, events):
-        found = visit.outputs["reconstruction"]
-        if visit.replica == 0 and found.ndim == 4:
-            inputs = next(values for values in visit.batch.inputs.values() if values.shape == found.shape)
-            for position, *pair in zip(visit.where.tolist(), inputs, found, strict=True):
-                yield position, torch.stack(pair).cpu().numpy()
 
 
 def dropped(detector: Detector) -> dict[str, dict[str, list[str]]]:

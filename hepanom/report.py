@@ -17,7 +17,9 @@ from hepanom.canvas import style
 from hepanom.evaluate import Number
 from hepanom.files import written
 from hepanom.histograms import is_rank, spelled
-from hepanom.result import Result
+from hepanom.plane import PER_CLASS
+from hepanom.result import Cloud, Result
+from hepanom.stop import best_epoch
 from hepanom.tables import cell, curve_table, decision_tables, grouped, probe_table
 
 if TYPE_CHECKING:
@@ -33,6 +35,11 @@ SECTIONS = {
     "latent": "latent",
     "probe": "probe",
     "image": "images",
+    "cloud": "images",
+    "codes": "codes",
+    "samples": "samples",
+    "traversal": "traversals",
+    "canvas": "canvases",
 }
 
 
@@ -104,16 +111,33 @@ def _content(result: Result) -> dict[str, Any]:
         "headline": {scorer: cell(groups[scorer]["auc"]) for scorer in scorers if "auc" in groups.get(scorer, {})},
         "curves": {scorer: curve_table(groups, scorer, result.categories) for scorer in scorers},
         "decisions": {scorer: decision_tables(groups, scorer, result) for scorer in scorers},
+        **_shown(result),
         "probes": {label: probe_table(found) for label, found in result.probes.items()},
-        "trainings": [
-            (*names, history, drawing.best_epoch(history)) for names, history in result.histories.items() if history
-        ],
+        "trainings": [(*names, history, best_epoch(history)) for names, history in result.histories.items() if history],
         "replicas": max((len(rows) for rows in result.scored.scores.values()), default=1),
         "ranked": any(is_rank(result, scorer) for scorer in scorers),
         "undrawn": len(result.categories) - len(drawing.drawn_categories(result)),
         "spelled": spelled,
         "interval": lambda value, low, high: cell(Number(value, low, high, None)),
         "short": short,
+    }
+
+
+def _shown(result: Result) -> dict[str, Any]:
+    """Return what the captions of pictures say of them."""
+    learnt = result.learnt.values()
+    moved = [entry.traversal for entry in learnt if entry.traversal is not None]
+    chances = [entry.samples.chance for entry in learnt if entry.samples is not None and entry.samples.chance]
+    return {
+        "clouds": any(isinstance(picture, Cloud) for picture in result.pictures),
+        "pictured_by": next((picture.scorer for picture in result.pictures), ""),
+        "per_class": PER_CLASS,
+        "tsne": any(scatter.axes[0].startswith("t-SNE") for scatter in result.scatters.values()),
+        "chance": f"{max(chances):.2g}" if chances else "",
+        "dimensions": max((len(traversal.dimensions) for traversal in moved), default=0),
+        "banded": any(traversal.values.ndim == 3 for traversal in moved),
+        "coloured": any(traversal.values.ndim == 5 for traversal in moved),
+        "conditional": any(traversal.conditional for traversal in moved),
     }
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
-from hepanom.contracts import Epoch
+from hepanom.contracts import Epoch, Guard
 from hepanom.evaluate import Number, Scored
 from hepanom.events import Schema
+from hepanom.learnt import Learnt
+from hepanom.plane import Scatter
 from hepanom.probe import Probe
 from hepanom.thresholds import Threshold
 
@@ -73,7 +75,8 @@ class Latent:
 class Picture:
     """An image as the network saw it and as it gave it back, in the units after the transforms.
 
-    ``why`` says why it is shown, such as ``strangest by reconstruction``.
+    ``why`` says why it is shown, such as ``strangest by reconstruction``. ``share`` is each pixel's share of the score
+    ``scorer``; 0, and an empty name, where no score has such parts.
     """
 
     category: int
@@ -81,6 +84,25 @@ class Picture:
     why: str
     channels: tuple[str, ...]
     pair: Float[np.ndarray, "pair channel row column"]
+    share: Float[np.ndarray, "channel row column"]
+    scorer: str
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The points of an event as the network saw them and those that it gave back, in the units after the transforms.
+
+    ``share`` is each point's share of the score ``scorer``; 0, and an empty name, where no score has such parts.
+    """
+
+    category: int
+    truth: str
+    why: str
+    columns: tuple[str, ...]
+    points: Float[np.ndarray, "point column"]
+    share: Float[np.ndarray, " point"]
+    given: Float[np.ndarray, "other column"]
+    scorer: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +123,10 @@ class Result:
     ``counts`` holds (events, summed weight) by share and class, ``unused`` the events that the split leaves out,
     ``dropped`` the columns that each transform took away by category, ``tally`` what reader and transforms did to
     events on the way, ``skipped`` the broken files, ``histories`` the epochs by (category, replica), ``probes`` what
-    the latent codes of each category know of the classes, where the recipe asks for that, ``pictures`` some images.
+    the latent codes of each category know of the classes, where the recipe asks for that, and ``scatters`` these codes
+    in two dimensions; ``pictures`` show some events, ``learnt`` what the first network of each category has learnt.
+    ``endings`` says by CATEGORY-REPLICA which trainings a rule stopped or a guard calls collapsed, and ``guards`` are
+    the limits of both.
     """
 
     name: str
@@ -124,4 +149,8 @@ class Result:
     latent: Latent | None
     strangest: Mapping[str, Sequence[Strange]]
     probes: Mapping[str, Probe] = field(default_factory=dict)
-    pictures: Sequence[Picture] = ()
+    scatters: Mapping[str, Scatter] = field(default_factory=dict)
+    pictures: Sequence[Picture | Cloud] = ()
+    learnt: Mapping[str, Learnt] = field(default_factory=dict)
+    endings: Mapping[str, str] = field(default_factory=dict)
+    guards: Sequence[Guard] = ()

@@ -37,6 +37,10 @@ def test_images_stand_beside_what_the_network_gives_back(replicas: int, tmp_path
     assert [picture.truth for picture in result.pictures[5:]] == [
         event.truth for event in result.strangest["reconstruction"][:5]
     ]
+    for picture in result.pictures:
+        squares = np.square(picture.pair[0] - picture.pair[1])
+        assert picture.scorer == "reconstruction"
+        np.testing.assert_allclose(picture.share, squares / squares.sum(), rtol=1e-4, atol=1e-7)
     drawn = figures(result)["image_all"]
     assert len(drawn.axes) == 30
     image, given = drawn.axes[0].images[0], drawn.axes[10].images[0]

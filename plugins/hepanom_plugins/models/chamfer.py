@@ -34,6 +34,28 @@ def chamfer(
     return torch.where(real, forth, 0.0).sum(1) / count.clamp(min=1) + torch.where(count > 0, back, 0.0)
 
 
+def chamfer_parts(
+    points: Float[Tensor, "event point column"],
+    real: Bool[Tensor, "event point"],
+    others: Float[Tensor, "event other column"],
+) -> Float[Tensor, "event point column"]:
+    """Return the parts of ``chamfer`` that each point's columns have; their sum is the distance.
+
+        part_ic = (x_i - y_j(i))_c^2 / n + sum_{j: i(j) = i} (x_i - y_j)_c^2 / m
+
+    with j(i) and i(j) the nearest of the other set: a point has its own way to the others, and that of those that are
+    nearest to it.
+    """
+    points = torch.where(real[..., None], points, 0.0).float()
+    others = others.float()
+    to_other, to_point = nearest(points, real, others)
+    forth = torch.where(real[..., None], (points - _taken(others, to_other)).square(), 0.0)
+    count = real.sum(1).clamp(min=1)[:, None, None]
+    back = (others - _taken(points, to_point)).square() / others.shape[1]
+    back = torch.where(real.any(1)[:, None, None], back, 0.0)
+    return (forth / count).scatter_add(1, to_point[..., None].expand_as(back), back)
+
+
 @torch.no_grad()
 def nearest(
     points: Float[Tensor, "event point column"],

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hepanom.contracts import Batch, Model, Network, Outputs, Player
 from hepanom.errors import InputError
-from hepanom.events import Schema
+from hepanom.events import Input, Schema
 from hepanom_plugins.models.baseline import refuse_wide, rows, sample
 
 CACHED = 2**17  # numbers that the events of a piece have for all components
@@ -55,7 +55,7 @@ class GMM(Model):
         """Return the network for the schema's only table or image; InputError for too many features."""
         name, entry = schema.only()
         refuse_wide(entry.width)
-        return GMMNetwork(self, name, entry.width)
+        return GMMNetwork(self, name, entry)
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ class GMMNetwork(Network):
     mean: Tensor
     whitening: Tensor
 
-    def __init__(self, options: GMM, name: str, features: int) -> None:
+    def __init__(self, options: GMM, name: str, entry: Input) -> None:
         super().__init__()
-        self.options, self.input = options, name
+        self.options, self.input, self.shape, features = options, name, entry.extent, entry.width
         number = options.components
         self.register_buffer("log_share", torch.full((number,), -math.log(number), dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(number, features, dtype=torch.float64))
@@ -102,10 +102,20 @@ class GMMNetwork(Network):
         return {}
 
     def prepare(self, batches: Iterable[Batch], epoch: int) -> bool:
-        """Fit from every start and keep the best; finished at once."""
+        """Fit from every start and keep the best; finished at once.
+
+        Raises InputError where all features vary by less than the regularization, which would be all that is seen.
+        """
         options = self.options
         x, weight = sample(rows(batches, self.input), options.events)
         x, weight = x[weight > 0].double(), weight[weight > 0].double()
+        largest = float(x.var(0, correction=0).amax())
+        if 0 < largest < options.regularization:
+            raise InputError(
+                f"gmm: the largest variance of a feature is {largest:.3g}, less than the regularization "
+                f"{options.regularization:g} that is added to it; the transform standardize, or a smaller "
+                "regularization, would do"
+            )
         best = -math.inf
         for _ in range(options.starts):
             centres = plus_plus(x, weight, options.components)
@@ -118,12 +128,20 @@ class GMMNetwork(Network):
     def forward(self, batch: Batch, noise: Float[Tensor, " latent"] | None = None) -> Outputs:
         """Return the log density of each event, and minus it."""
         mixture = Mixture(self.log_share, self.mean, self.whitening)
-        found = mixture.log_density(batch.inputs[self.input].flatten(1).double()).float()
+        found = mixture.log_density(batch.inputs[self.input].flatten(1).double())
         return {"log_density": found, "outlyingness": -found}
+
+    def generate(self, draws: int, given: Batch | None = None) -> Float[Tensor, "draw ..."]:
+        """Return draws of p(x): m_k + A_k^-T e with e ~ N(0, 1) and k drawn by the shares."""
+        device = self.mean.device
+        k = torch.multinomial(self.log_share.exp(), draws, replacement=True)
+        noise = torch.randn(draws, self.mean.shape[1], 1, dtype=self.mean.dtype, device=device)
+        apart: Tensor = torch.linalg.solve_triangular(self.whitening[k].mT, noise, upper=False)
+        return (self.mean[k] + apart.squeeze(2)).float().view(-1, *self.shape)
 
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:
         """Return the negative log density of each event."""
-        return self.forward(batch)["outlyingness"]
+        return self.forward(batch)["outlyingness"].float()
 
 
 def plus_plus(

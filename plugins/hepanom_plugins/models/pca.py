@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hepanom.contracts import Batch, Model, Network, Outputs, Player
 from hepanom.errors import InputError
-from hepanom.events import Schema
+from hepanom.events import Input, Schema
 from hepanom_plugins.models.baseline import moments, refuse_wide, rows
 
 ROUNDING = 1e-6  # of the largest deviation; a direction with less has none
@@ -50,7 +50,7 @@ class PCA(Model):
         refuse_wide(entry.width)
         if self.latent > entry.width:
             raise InputError(f"pca: latent is {self.latent}, but the events have {entry.width} features; choose fewer")
-        return PCANetwork(self, name, entry.width)
+        return PCANetwork(self, name, entry)
 
 
 class PCANetwork(Network):
@@ -60,9 +60,9 @@ class PCANetwork(Network):
     directions: Tensor
     deviations: Tensor
 
-    def __init__(self, options: PCA, name: str, features: int) -> None:
+    def __init__(self, options: PCA, name: str, entry: Input) -> None:
         super().__init__()
-        self.options, self.input = options, name
+        self.options, self.input, self.shape, features = options, name, entry.extent, entry.width
         self.register_buffer("mean", torch.zeros(features, dtype=torch.float64))
         self.register_buffer("directions", torch.zeros(features, options.latent, dtype=torch.float64))
         self.register_buffer("deviations", torch.ones(options.latent, dtype=torch.float64))
@@ -86,9 +86,18 @@ class PCANetwork(Network):
         inputs = batch.inputs[self.input]
         latent = (inputs.flatten(1).double() - self.mean) @ self.directions
         reconstruction = self.mean + latent @ self.directions.T
-        if self.options.whiten:  # along a direction without variance every training event has the code 0
-            latent = torch.where(self.deviations > ROUNDING * self.deviations[:1], latent / self.deviations, latent)
+        latent = latent / self._scale()
         return {"latent_mean": latent.float(), "reconstruction": reconstruction.float().view_as(inputs)}
+
+    def decode(self, codes: Float[Tensor, "code latent"], given: Batch | None = None) -> Float[Tensor, "code ..."]:
+        """Return the reconstruction of codes."""
+        rebuilt = self.mean + (codes.double() * self._scale()) @ self.directions.T
+        return rebuilt.float().view(-1, *self.shape)
+
+    def _scale(self) -> Float[Tensor, " latent"]:
+        """Return what codes are divided by; along a direction without variance every training event has the code 0."""
+        varies = self.deviations > ROUNDING * self.deviations[:1]
+        return torch.where(varies & self.options.whiten, self.deviations, 1.0)
 
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:
         """Return the mean squared reconstruction error of each event."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -12,10 +12,11 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from hepanom.contracts import Batch, Model, Network, Outputs
+from hepanom.contracts import Batch, Guard, Model, Network, Outputs
 from hepanom.errors import InputError
 from hepanom.events import Schema
-from hepanom_plugins.models.chamfer import chamfer
+from hepanom_plugins.models.activity import GUARDS, activity
+from hepanom_plugins.models.chamfer import chamfer, chamfer_parts
 from hepanom_plugins.models.layers import Dense
 
 MASK = "real"
@@ -101,9 +102,11 @@ class SetAutoencoderNetwork(Network):
         latent: Tensor = self.encoder(torch.cat(pooled, 1))
         return latent
 
-    def decode(self, latent: Float[Tensor, "event latent"]) -> Float[Tensor, "event point column"]:
+    def decode(
+        self, codes: Float[Tensor, "code latent"], given: Batch | None = None
+    ) -> Float[Tensor, "code point column"]:
         """Return the points that the decoder gives for each code."""
-        points: Tensor = self.decoder(latent)
+        points: Tensor = self.decoder(codes)
         return points.view(-1, *self.shape)
 
     def forward(self, batch: Batch, noise: Float[Tensor, " latent"] | None = None) -> Outputs:
@@ -111,6 +114,14 @@ class SetAutoencoderNetwork(Network):
         points, real = self.clouds(batch)
         latent = self.encode(points, real)
         return {"latent_mean": latent, "outlyingness": chamfer(points, real, self.decode(latent))}
+
+    def explain(self, batch: Batch) -> Float[Tensor, "event feature"]:
+        """Return the parts of the Chamfer distance, in the columns of the points that they belong to."""
+        points, real = self.clouds(batch)
+        parts = chamfer_parts(points, real, self.decode(self.encode(points, real)))
+        table = torch.zeros_like(batch.inputs[self.input])
+        table[:, self.places[:, :-1].flatten()] = parts.flatten(1)
+        return table
 
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:
         """Return the Chamfer distance of each event, without penalties."""
@@ -120,6 +131,15 @@ class SetAutoencoderNetwork(Network):
         """Return the Chamfer distance of each event, and the penalties."""
         distance = self.validate(batch)
         return {"chamfer": distance, **self.options.penalty(self, distance)}
+
+    def diagnose(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Return how many dimensions of the code vary."""
+        codes = ((self.encode(*self.clouds(batch)), batch.weight) for batch in batches)
+        return activity(codes, prior=False)
+
+    def guards(self) -> Sequence[Guard]:
+        """Return the limit of the diagnostics."""
+        return GUARDS
 
 
 def layout(columns: Sequence[str]) -> Int[Tensor, "point column"]:

@@ -30,3 +30,9 @@ class Outlyingness(Scorer):
     def score(self, batch: Batch, outputs: Outputs, state: State, network: Network) -> Float[Tensor, " event"]:
         """Return the model's score of each event."""
         return outputs["outlyingness"]
+
+    def explain(
+        self, batch: Batch, outputs: Outputs, state: State, network: Network
+    ) -> Float[Tensor, "event ..."] | None:
+        """Return the parts that the model gives, such as those of a cloud's points."""
+        return network.explain(batch)

@@ -20,7 +20,7 @@ class Query(Scorer):
 
     over the features i of the event, in the units after the transforms, and the nodes k of the critic's last hidden
     layer. The model finds x' = g(z): ``anogan`` by a search for z, ``bigan`` in one pass, each with its own f and f'. A
-    feature's part of a table's score is (1 - lambda) |x_i - x'_i|; the feature matching has no such parts.
+    feature's part of the score is (1 - lambda) |x_i - x'_i|; the feature matching has no such parts.
 
     References:
         T. Schlegl et al., Unsupervised anomaly detection with generative adversarial networks to guide marker
@@ -37,12 +37,10 @@ class Query(Scorer):
         residual = self._residual(batch, outputs["reconstruction"]).sum(1)
         return residual + self.feature_share * outputs["feature_distance"]
 
-    def explain(
-        self, batch: Batch, outputs: Outputs, state: State, network: Network
-    ) -> Float[Tensor, "event feature"] | None:
-        """Return each feature's part of the residual, None for images."""
+    def explain(self, batch: Batch, outputs: Outputs, state: State, network: Network) -> Float[Tensor, "event ..."]:
+        """Return each feature's or pixel's part of the residual."""
         reconstruction = outputs["reconstruction"]
-        return self._residual(batch, reconstruction) if reconstruction.ndim == 2 else None
+        return self._residual(batch, reconstruction).view_as(reconstruction)
 
     def _residual(self, batch: Batch, reconstruction: Float[Tensor, "event ..."]) -> Float[Tensor, "event feature"]:
         like = next(values for values in batch.inputs.values() if values.shape == reconstruction.shape)

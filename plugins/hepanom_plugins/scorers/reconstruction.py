@@ -18,9 +18,9 @@ class Reconstruction(Scorer):
 
         score(x) = 1/n sum_i (x_i - x'_i)^2,   part of feature i: (x_i - x'_i)^2 / n
 
-    over the n features, in the units after the transforms. Of an image the features are its pixels, and there is no
-    explanation: they are too many to list. For a VAE x' is the decoder's mean at the mean code. The
-    thesis's norm ||x - x'|| orders events in the same way.
+    over the n features, in the units after the transforms. Of an image the features are its pixels, whose parts the
+    report draws. For a VAE x' is the decoder's mean at the mean code. The thesis's norm ||x - x'|| orders events in the
+    same way.
 
     References:
         A. Nardelli, bachelor's thesis, Trento 2016, algorithm 2.
@@ -32,12 +32,10 @@ class Reconstruction(Scorer):
         """Return the mean squared error of each event."""
         return _parts(batch, outputs["reconstruction"]).sum(1)
 
-    def explain(
-        self, batch: Batch, outputs: Outputs, state: State, network: Network
-    ) -> Float[Tensor, "event feature"] | None:
-        """Return each feature's part of the score, None for images."""
+    def explain(self, batch: Batch, outputs: Outputs, state: State, network: Network) -> Float[Tensor, "event ..."]:
+        """Return each feature's or pixel's part of the score."""
         reconstruction = outputs["reconstruction"]
-        return _parts(batch, reconstruction) if reconstruction.ndim == 2 else None
+        return _parts(batch, reconstruction).view_as(reconstruction)
 
 
 def _parts(batch: Batch, reconstruction: Float[Tensor, "event ..."]) -> Float[Tensor, "event feature"]:

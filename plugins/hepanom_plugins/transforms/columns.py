@@ -12,6 +12,7 @@ from pydantic import Field
 from hepanom.contracts import State, Transform
 from hepanom.errors import InputError
 from hepanom.events import Events, Schema, match_columns
+from hepanom_plugins.transforms.table import features_of, undone
 
 Patterns = Annotated[
     tuple[str, ...],
@@ -36,6 +37,10 @@ class Select(Transform):
         """Return the events with the selected columns."""
         return _keep_in_events(events, schema, matched(self.columns, schema))
 
+    def undo(self, events: Events, schema: Schema, state: State) -> Events:
+        """Return the events with all columns, those that were not selected missing."""
+        return _put_back(events, schema, matched(self.columns, schema))
+
 
 @dataclass(frozen=True)
 class Drop(Transform):
@@ -53,6 +58,10 @@ class Drop(Transform):
     def apply(self, events: Events, schema: Schema, state: State) -> Events:
         """Return the events without the dropped columns."""
         return _keep_in_events(events, schema, self._kept(schema))
+
+    def undo(self, events: Events, schema: Schema, state: State) -> Events:
+        """Return the events with all columns, those that were dropped missing."""
+        return _put_back(events, schema, self._kept(schema))
 
     def _kept(self, schema: Schema) -> list[int]:
         dropped = set(matched(self.columns, schema))
@@ -78,6 +87,13 @@ def _keep_in_schema(schema: Schema, kept: Sequence[int]) -> Schema:
     name, table = schema.table()
     columns, units = (tuple(column[index] for index in kept) for column in (table.columns, table.units))
     return replace(schema, inputs={**schema.inputs, name: replace(table, columns=columns, units=units)})
+
+
+def _put_back(events: Events, schema: Schema, kept: Sequence[int]) -> Events:
+    table = features_of(events, schema)
+    features = np.full((len(events), len(schema.table()[1].columns)), np.nan, table.dtype)
+    features[:, list(kept)] = table
+    return undone(events, schema, features)
 
 
 def _keep_in_events(events: Events, schema: Schema, kept: Sequence[int]) -> Events:
