@@ -33,6 +33,21 @@ def resolved(uri: str | None) -> str:
     return uri if "://" in uri or uri in SERVERS else default_uri(Path(uri))
 
 
+def existing(uri: str | None) -> str:
+    """Return the same where something was recorded there already; asking does not make a new store.
+
+    Raises InputError for a folder without an SQLite store; whether other stores are there, they say themselves.
+    """
+    place = resolved(uri)
+    folder = state_folder(place)
+    if folder is not None and not Path(place.partition(":///")[2].partition("?")[0]).is_file():
+        raise InputError(
+            f"{folder}: nothing was recorded there; go to the folder from which hepanom ran, or name its mlruns by "
+            "--tracking"
+        )
+    return place
+
+
 def shown(uri: str) -> str:
     """Return the address as a message may show it, without user and password."""
     return re.sub(r"//[^/@]*@", "//***@", uri)

@@ -57,10 +57,8 @@ def common(function: Command) -> Command:
         else:
             if found is None:  # another process speaks
                 return
-            if as_json:
-                click.echo(json.dumps(found, default=str))
-            elif not quiet:
-                click.echo(text(found))
+            if as_json or not quiet:
+                _say(json.dumps(found, default=str) if as_json else text(found))
 
     return command
 
@@ -69,11 +67,24 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
+def _say(text: str) -> None:
+    """Print the outcome; where nobody can read it, as on a full disk, say so on stderr."""
+    try:
+        click.echo(text)
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes stdout once more when it ends
+        if not isinstance(error, BrokenPipeError):  # `| head` has seen enough
+            click.echo(f"{click.style('error:', fg='red')} stdout: cannot be written: {error.strerror}", err=True)
+        sys.exit(1)
+
+
 def _fail(error: BaseException, as_json: bool) -> None:
     status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
     message = str(error)
     if status == "interrupted":
-        message = "interrupted; `hepanom run --resume` goes on from the last epoch"
+        resumes = click.get_current_context().info_name == "run"
+        message = "interrupted" + "; the same command with --resume goes on from the last epoch" * resumes
     elif not isinstance(error, HepanomError):
         message = f"{type(error).__name__}: {message}; this should not happen, -v shows where it did"
     if as_json:
@@ -91,7 +102,7 @@ def recipe_options(function: Command) -> Command:
         function
     )
     function = click.option(
-        "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a value of the recipe."
+        "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a value of the recipe: train.epochs=5."
     )(function)
     return click.argument("recipe", type=click.Path())(function)
 
@@ -184,6 +195,7 @@ def inspect(files: tuple[str, ...], quiet: bool, **options: Any) -> Any:
     required=True,
     help="NAME.parquet, NAME.root for one ROOT file, or a folder for a ROOT file each.",
 )
+@click.option("--force", is_flag=True, help="Overwrite what is there.")
 @click.option("--where", metavar="FLAG", help="Write only the events that a threshold flags: SCORER/RULE.")
 @click.option("--dask", metavar="ADDRESS", help="Score on the dask cluster at this address.")
 @click.option("--tracking", metavar="URI", help="MLflow tracking URI, where DETECTOR is a run.")
@@ -194,6 +206,7 @@ def score(
     detector: str,
     files: tuple[str, ...],
     out: Path,
+    force: bool,
     where: str | None,
     dask: str | None,
     tracking: str | None,
@@ -211,12 +224,12 @@ def score(
     place = track.detector_folder(detector, tracking)
     found = storage.load(place, overrides)
     if dask is None:
-        done = output.score_files(found, files, out, where=where)
+        done = output.score_files(found, files, out, where=where, force=force)
     else:
         from hepanom import cluster
 
         with cluster.scorer(dask, str(Path(place).resolve()), overrides, files) as by:
-            done = output.score_files(found, files, out, where=where, by=by)
+            done = output.score_files(found, files, out, where=where, force=force, by=by)
     return {"status": "done", "detector": str(place), "out": str(out), **done}, show.scored_text
 
 
@@ -233,6 +246,22 @@ def plugins(name: str | None, folder: str | None, quiet: bool) -> Any:
     if name is None:
         return show.plugin_list(known), show.plugin_list_text
     return show.plugin(known, name), show.plugin_text
+
+
+@hepanom.command(short_help="Print the JSON schema of recipes, for editors.")
+@click.option("--plugins", "folder", type=click.Path(), help="Folder with plugin files to load.")
+@common
+def schema(folder: str | None, quiet: bool) -> Any:
+    """Print the JSON schema of a recipe with the options of every plugin; an editor completes and checks with it.
+
+    \b
+        hepanom schema > recipe.schema.json
+        # yaml-language-server: $schema=recipe.schema.json     <- the first line of a recipe
+    """
+    from hepanom import plugins as door
+    from hepanom import reference
+
+    return reference.json_schema(door.registry(folder)), lambda found: json.dumps(found, indent=1)
 
 
 @hepanom.command(short_help="Show a run or a detector.")

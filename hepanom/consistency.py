@@ -56,6 +56,51 @@ def failing_transforms(built: Mapping[Place, Any], schema: Schema, document: Doc
             yield f"{document.where(('transforms', index))}: {error}"
 
 
+def failing_model(
+    built: Mapping[Place, Any], recipe: Recipe, schema: Schema, document: Document
+) -> tuple[list[str], list[str]]:
+    """Build the network once for the events that the transforms leave; return why that fails, and where it may fail.
+
+    Where only the fit of a transform tells which columns come out, what fails before it may do after it.
+    """
+    model = built.get(("model",))
+    transforms: list[Any] = [built.get(("transforms", index)) for index in range(len(recipe.transforms))]
+    if model is None or None in transforms:
+        return [], []
+    where, problems = document.where(("model",)), []
+    try:
+        model.refuse_epochs(recipe.train.epochs)
+    except InputError as error:
+        problems.append(f"{where}: {error}")
+    try:
+        for transform in transforms:
+            schema = transform.schema(schema, {})
+    except InputError:
+        return problems, []  # which is said of the transform
+    if found := _refusal(model, schema):
+        fitted = [use.use for use, each in zip(recipe.transforms, transforms, strict=True) if each.fitted_columns]
+        if fitted:
+            doubt = f"only the fit of {' and '.join(fitted)} tells which columns reach the model, so this may still do"
+            return problems, [f"{where}: {found}; {doubt}"]
+        problems.append(f"{where}: {found}")
+    return problems, []
+
+
+def _refusal(model: Any, schema: Schema) -> str:
+    """Return why there is no network for these events, or nothing; torch's random numbers go on as before."""
+    import torch
+
+    for name, entry in schema.inputs.items():
+        if entry.kind == "points":
+            return f"input {name!r} holds points; add a transform that makes a table or an image of them"
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model.build(schema)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def unknown_names(recipe: Recipe, schema: Schema, document: Document) -> Iterator[str]:
     """Say which classes and columns of the recipe the data do not have."""
     where, classes = document.where, schema.classes

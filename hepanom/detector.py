@@ -20,6 +20,7 @@ from hepanom.stream import at_once, batches, to_batch
 from hepanom.thresholds import Threshold
 
 SCORE_BATCH = 4096
+LARGEST = float(np.sqrt(np.finfo(np.float64).max))  # a score; the square of a distance between two is still a number
 MEAN_RANK = -1  # the replica number of the mean background rank of all replicas
 
 
@@ -110,8 +111,13 @@ def scores_of(
     scores: dict[str, Tensor] = {}
     for label, state in states.items():
         scorer = parts.scorers[label]
-        scores[label] = scorer.score(batch, with_scores(found, scorer, scores), state, network)
+        scores[label] = bounded(scorer.score(batch, with_scores(found, scorer, scores), state, network))
     return scores
+
+
+def bounded(scores: Float[Tensor, " event"]) -> Float[Tensor, " event"]:
+    """Return scores in double precision, with 1.3e154 in place of what is larger or infinite; NaN stays."""
+    return scores.double().clamp(-LARGEST, LARGEST)
 
 
 def with_scores(found: Outputs, scorer: Scorer, scores: Mapping[str, Tensor]) -> Outputs:
@@ -140,7 +146,8 @@ def visits(detector: Detector, events: Events) -> Iterator[Visit]:
             here = events.category == index
             if not here.any():
                 continue
-            table = to_batch(prepare(detector.parts, model.states, events.mask(here)), model.schema, device)
+            given = detector.parts.model.conditions(model.schema)
+            table = to_batch(prepare(detector.parts, model.states, events.mask(here)), model.schema, device, given)
             for replica, member in enumerate(model.members):
                 positions = np.flatnonzero(here)
                 for batch, found in outputs(member.network, table):

@@ -89,7 +89,8 @@ def parse(text: str, source: str, overrides: Sequence[str] = ()) -> Document:
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise InputError(f"{source}{place}: not valid YAML: {_problem(error)}") from error
     if not isinstance(root, CommentedMap):
-        raise InputError(f"{source}: a recipe is a table of keys (name, data, model, ...), found {root!r:.60}")
+        found = "nothing" if root is None else f"{root!r:.60}"
+        raise InputError(f"{source}: a recipe is a table of keys (name, data, model, ...), found {found}")
     lines: dict[Place, tuple[int, int]] = {(): (root.lc.line + 1, root.lc.col + 1)}
     plain = _plain(root, (), lines, source)
     document = Document(source, plain, lines, {})
@@ -115,7 +116,12 @@ def _quoted(plain: Any) -> Any:
 
 
 def _problem(error: YAMLError) -> str:
-    return str(getattr(error, "problem", error)).splitlines()[0]
+    """Say what is wrong in the words of somebody who writes recipes."""
+    found = str(getattr(error, "problem", error)).splitlines()[0]
+    if "'\\t'" in found:
+        return "there is a tab where YAML takes spaces alone; indent by spaces"
+    twice = re.match(r'found duplicate key "(.*?)"', found)
+    return f"the key {twice[1]!r} is there twice; keep one" if twice else found
 
 
 def changed(document: Document, overrides: Sequence[str]) -> Document:

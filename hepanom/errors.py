@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Any
+
+Place = tuple[str | int, ...]  # steps from a table of plain values to one of them
 
 
 class HepanomError(Exception):
@@ -20,6 +23,20 @@ class InputError(HepanomError):
 
 class BrokenFileError(InputError):
     """A file is truncated or corrupt; with the reader's option ``on_bad_file: skip`` it is left out and reported."""
+
+
+class OptionError(InputError):
+    """Mistakes in a plugin's options that the data show, each with its place in the options: ``("derive", "ht")``."""
+
+    def __init__(self, mistakes: Iterable[tuple[Place, str]], file: str = "") -> None:
+        self.mistakes = tuple(mistakes)
+        self.file = f"{file}: " if file else ""
+        named = [(".".join(step for step in place if isinstance(step, str)), text) for place, text in self.mistakes]
+        super().__init__("\n".join(f"{self.file}{option}: {text}" for option, text in named))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what pickle, between processes, makes the same error of."""
+        return OptionError, (self.mistakes, self.file.removesuffix(": "))
 
 
 class RecipeError(InputError):

@@ -21,6 +21,7 @@ from hepanom.errors import InputError, did_you_mean
 
 BACKGROUND_EFFICIENCIES = (0.1, 0.01, 0.001, 0.0001)
 SIGNAL_EFFICIENCIES = (0.5, 0.3)
+FEWEST = 2  # events without which a bootstrap knows no uncertainty
 FLOOR = 0.2  # largest relative error of the background efficiency behind a SIC
 
 Values = dict[str, float]
@@ -102,9 +103,10 @@ def evaluate(
     it is the value alone. Curves over all categories move every category's cut at equal background efficiency
     (``metrics.pooled_rank``). A SIC needs at most 20 % relative error on the background efficiency (``metrics.sic``).
 
-    Left out are events of unknown label, and numbers that the events cannot give: without anomalies or background, with
-    nothing flagged (precision), with less than one effective background event at the wanted efficiency, with fewer than
-    25 above any cut (largest SIC), or whose interval reaches infinity (rejection by a handful of events).
+    Left out are events of unknown label, and numbers that the events cannot give: with fewer than two anomalies or two
+    events of background, of which every resample says the same; with none or one flagged (precision), with less than
+    one effective background event at the wanted efficiency, with fewer than 25 above any cut (largest SIC), or whose
+    interval reaches infinity (rejection by a handful of events).
 
     Raises InputError for an unknown metric, for scores that are NaN and for weights that are not finite.
     """
@@ -183,7 +185,8 @@ def _numbers(
 ) -> dict[str, Number]:
     """Return the numbers of one view of the events."""
     numbers: dict[str, Number] = {}
-    if len(np.unique(part.anomaly)) < 2:
+    there = part.weight != 0
+    if min((there & (part.anomaly == kind)).sum() for kind in (0, 1)) < FEWEST:
         return numbers
     curves = [CURVES[name] for name in metrics if name in CURVES]
     for scorer, scores in part.scores.items() if curves else ():
@@ -198,6 +201,8 @@ def _numbers(
             [{name: decide(confusion, b_reg) for name, decide in decisions.items()} for confusion in confusions]
             for confusions in (_confusions(flagged, part, copies) for flagged in flags)
         ]
+        if (flags & there).sum(1).max() < FEWEST:
+            grid = [[{**each, "precision": math.nan} for each in replica] for replica in grid]
         numbers |= _summary(f"{scorer}/{view}{rule}/", grid)
     return numbers
 

@@ -61,6 +61,11 @@ class Input:
         """Return how many numbers an event has in a table or an image, or a point in a cloud."""
         return len(self.columns) * math.prod(self.shape)
 
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Return the shape of an event's numbers: (feature,) in a table, (channel, row, column) in an image."""
+        return (len(self.columns), *self.shape)
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -119,7 +124,8 @@ class Events:
 
     ``event_id`` is a 64-bit hash of what makes the event unique, ``label`` a class index (-1: unknown), ``category``
     the index of the model that the event belongs to (0 where the recipe does not split), ``log_jacobian`` the log
-    density factor of the transforms so far, ``beside`` the columns that travel into the outputs without being features.
+    density factor ln |dy/dx| of the transforms so far, by the column that they changed (of points, by their input),
+    ``beside`` the columns that travel into the outputs without being features.
     ``tally`` counts what was done to these events on the way, such as ``{"empty events left out": 12}``: it adds up
     when chunks are joined, and stays behind when events are chosen.
     """
@@ -130,7 +136,7 @@ class Events:
     label: Int[np.ndarray, " event"]
     category: Int[np.ndarray, " event"]
     target: Float[np.ndarray, "event target"] | None = None
-    log_jacobian: Float[np.ndarray, " event"] | None = None
+    log_jacobian: Mapping[str, Float[np.ndarray, " event"]] = field(default_factory=dict)
     beside: Mapping[str, Shaped[np.ndarray, " event"]] = field(default_factory=dict)
     tally: Mapping[str, int] = field(default_factory=dict)
 

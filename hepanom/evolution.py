@@ -19,7 +19,7 @@ from hepanom.errors import HepanomError, InputError
 Loss = Callable[[], Float[Tensor, ""]]
 Terms = Callable[[], Mapping[str, Float[Tensor, ""]]]
 LARGEST = 1000  # parameters with a full covariance, whose eigenvectors cost the third power of their number
-FARTHEST = 1e30
+FARTHEST = 1e30  # of a value of a candidate; the library gives up at 1e32, without a message
 MOVING = ("_mean", "_sigma", "_C", "_p_sigma", "_pc", "_g")  # what a generation changes in the library's strategies
 
 

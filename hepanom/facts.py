@@ -7,12 +7,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hepanom.contracts import Epoch
 from hepanom.result import Result
 
 REASON = "hepanom.reason"
+TRAINING = "hepanom.training"  # how trainings ended that a rule stopped or that collapsed
+EVENTS = "hepanom.events"  # whether they were kept in memory
 LONGEST_NAME = 250  # this and the next two are MLflow's limits
 LONGEST_PARAM = 6000
 LONGEST_TAG = 8000
@@ -71,13 +75,30 @@ def numbers(result: Result) -> Iterator[tuple[str, float]]:
             if number.spread is not None:
                 yield f"test/{shown}/spread", number.spread
     for category, found in result.probes.items():
-        for path, number in found.numbers.items():
+        for path, number in ((path, number) for path, number in found.numbers.items() if number is not None):
             place = f"latent/{path}" if len(result.probes) == 1 else f"latent/category_{category}/{path}"
             yield f"test/{place}", number.value
             yield f"test/{place}/low", number.low
             yield f"test/{place}/high", number.high
             if number.spread is not None:
                 yield f"test/{place}/spread", number.spread
+
+
+def losses(epoch: Epoch) -> dict[str, float]:
+    """Return what is recorded of an epoch: its losses, its diagnostics, its validation loss and its speed."""
+    found = {f"train/{term}": loss for term, loss in epoch.losses.items()}
+    found |= {f"diagnostics/{name}": value for name, value in epoch.diagnostics.items()}
+    return found | {"events_per_second": epoch.events_per_second, "validation": epoch.validation}
+
+
+def endings(result: Result) -> dict[str, str]:
+    """Return the tags that are known at the end: which trainings a rule stopped, or collapsed, and where events were.
+
+    The first is not there where no training ended so.
+    """
+    text = "; ".join(f"{name}: {ending}" for name, ending in result.endings.items())
+    found = {TRAINING: text[:LONGEST_TAG], EVENTS: str(result.provenance.get("events", ""))}
+    return {key: text for key, text in found.items() if text}
 
 
 def thresholds(result: Result) -> Iterator[tuple[str, float]]:
@@ -104,6 +125,13 @@ def dataset(result: Result) -> Dataset:
     return Dataset((Path(paths[0]).name if paths else "events") + more, digest, tuple(paths[:MOST_PATHS]))
 
 
+def called(run: Mapping[str, Any], asked: str) -> str:
+    """Say which run was found where somebody asked for a name or an id: ``run NAME (ID) of 2026-01-31 12:00``."""
+    when = datetime.fromtimestamp(run["start"] / 1000).astimezone()
+    newest = ", the newest that finished under this name" if asked != run["run_id"] else ""
+    return f"run {run['name']} ({run['run_id']}) of {when:%Y-%m-%d %H:%M}{newest}"
+
+
 def told_of(run: Any, children: Sequence[Any]) -> dict[str, Any]:
     """Return an MLflow run and those below it as plain values; times are milliseconds since 1970."""
     return {
@@ -111,6 +139,8 @@ def told_of(run: Any, children: Sequence[Any]) -> dict[str, Any]:
         "name": run.info.run_name,
         "status": run.info.status,
         "reason": run.data.tags.get(REASON),
+        "training": run.data.tags.get(TRAINING),
+        "events": run.data.tags.get(EVENTS),
         "start": run.info.start_time,
         "end": run.info.end_time,
         "artifacts": run.info.artifact_uri,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TAIL = 1e-3  # share of the events on either side that the bins need not hold
 MANY = 20_000  # events, from which on there are more bins
+MARGIN = 0.02
 SMALLEST = 1e-300  # below a margin would reach zero
 DECADES = 1.5  # from which on a positive score is drawn on a logarithmic axis
 FEW_DECADES = 2.5  # up to which its labels are 1, 2, 5
@@ -76,25 +77,31 @@ def histogram(result: Result, scorer: str, label: str) -> matplotlib.figure.Figu
 
 
 def binning(
-    values: Float[np.ndarray, " event"], cuts: Float[np.ndarray, " cut"], *, logarithmic: bool = True
+    values: Float[np.ndarray, " event"],
+    cuts: Float[np.ndarray, " cut"],
+    *,
+    logarithmic: bool = True,
+    margin: float = MARGIN,
 ) -> Float[np.ndarray, " edge"]:
     """Return bin edges that show all but the outermost per mille of the values on either side, and the cuts near them.
 
-    Logarithmic where all values are positive and those shown span more than 1.5 decades, if that is wanted.
+    Logarithmic where all values are positive and those shown span more than 1.5 decades, if that is wanted. ``margin``
+    is what stays free on either side, as a share of the range: without it no bin lies partly beyond the values.
     """
     values = values[np.isfinite(values)]
     if len(values) == 0:
         values = np.zeros(1)
-    low, high = np.quantile(values, (TAIL, 1 - TAIL)).tolist()
+    low = float(np.quantile(values, TAIL, method="lower"))
+    high = float(np.quantile(values, 1 - TAIL, method="higher"))
     reach = 0.5 * (high - low)
     near = cuts[(cuts > low - reach) & (cuts < high + reach)]
     low, high = float(np.min(near, initial=low)), float(np.max(near, initial=high))
     bins = 50 if len(values) > MANY else 30
     if logarithmic and low > SMALLEST and values.min() > 0 and (decades := np.log10(high) - np.log10(low)) > DECADES:
-        margin = 10 ** (0.02 * decades)
-        return np.geomspace(low / margin, high * margin, bins + 1)
-    margin = 0.02 * (high - low) or 0.5 * max(1.0, abs(high))
-    return np.linspace(low - margin, high + margin, bins + 1)
+        free = 10 ** (margin * decades)
+        return np.geomspace(low / free, high * free, bins + 1)
+    free = margin * (high - low) if high > low else 0.5 * max(1.0, abs(high))
+    return np.linspace(low - free, high + free, bins + 1)
 
 
 def spelled(count: Count) -> str:

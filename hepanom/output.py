@@ -35,14 +35,15 @@ def score_files(
     out: Path,
     *,
     where: str | None = None,
+    force: bool = False,
     by: Callable[[Reader, Sequence[Part], list[Skipped]], Scored] | None = None,
 ) -> dict[str, Any]:
     """Score every event of the files, part by part; return how many were scored and flagged.
 
     ``out`` is a Parquet file, a ROOT file for one ROOT file (``hepanom.friends``), or a folder for one ROOT file each,
-    and none of the files that are read.
-    Labels and weights may be missing in the files. With ``where``, the name of a flag, only the events that it flags
-    are written. ``by`` scores elsewhere, in the same order. Nothing appears before all events are in it.
+    and none of the files that are read; one that exists is replaced with ``force`` alone. Labels and weights may be
+    missing in the files. With ``where``, the name of a flag, only the events that it flags are written. ``by`` scores
+    elsewhere, in the same order. Nothing appears before all events are in it.
     """
     reader = detector.parts.reader.on(files)
     before, now = detector.parts.schema, reader.schema()
@@ -56,7 +57,7 @@ def score_files(
     skipped: list[Skipped] = []
     parts = reader.parts()
     scored = (by or partial(scored_parts, detector))(reader, parts, skipped)
-    with _written_to(out, reader, parts, skim=flag is not None) as write:
+    with _written_to(out, reader, parts, skim=flag is not None, force=force) as write:
         for part, table in scored:
             chosen = table if flag is None else table.filter(table[flag])
             write(part, chosen)
@@ -80,9 +81,12 @@ def scored_parts(detector: Detector, reader: Reader, parts: Sequence[Part], skip
 
 
 def _written_to(
-    out: Path, reader: Reader, parts: Sequence[Part], *, skim: bool
+    out: Path, reader: Reader, parts: Sequence[Part], *, skim: bool, force: bool
 ) -> AbstractContextManager[Callable[[Part | None, pa.Table], None] | friends.Write]:
-    """Open what ``out`` stands for. Raises InputError for another kind of file, and for one that is read."""
+    """Open what ``out`` stands for.
+
+    Raises InputError for another kind of file, for one that is read, and without ``force`` for one that exists.
+    """
     if out.suffix and out.suffix not in (".parquet", ".root") and not out.is_dir():
         raise InputError(f"{out}: scores go to NAME.parquet, NAME.root or a folder, not to {out.suffix}")
     files = list(dict.fromkeys(part.file for part in parts))
@@ -91,6 +95,8 @@ def _written_to(
         for file in files:
             if name.exists() and Path(file).exists() and name.samefile(file):
                 raise InputError(f"{name}: is one of the files that are scored ({file}); choose another --out")
+        if name.is_file() and not force:
+            raise InputError(f"{name}: exists and is not overwritten; choose another --out, or say --force")
     if out.suffix == ".parquet":
         return table_file(out)
     return friends.root_files(names, files, reader, parts, skim=skim)

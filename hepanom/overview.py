@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float64, Int, Shaped
 
-from hepanom.contracts import Part, Reader
+from hepanom.contracts import Part, Reader, Unread
 from hepanom.errors import BrokenFileError, InputError
 from hepanom.events import Events, Jagged, Schema
 from hepanom.result import Skipped
@@ -45,7 +45,8 @@ class Column:
 class Overview:
     """What a reader's events hold; ``stopped`` where only the first ``events`` of them were looked at.
 
-    ``classes`` has the schema's classes, and unlabelled events where there are some; ``points`` is by input.
+    ``classes`` has the schema's classes, and unlabelled events where there are some; ``points`` is by input; ``unread``
+    is what else lies in the files.
     """
 
     schema: Schema
@@ -57,6 +58,7 @@ class Overview:
     points: Mapping[str, Points]
     tally: Mapping[str, int]
     skipped: tuple[Skipped, ...]
+    unread: tuple[Unread, ...] = ()
 
 
 def survey(reader: Reader, most: int | None = None, watch: Callable[[int], None] = lambda _: None) -> Overview:
@@ -94,7 +96,8 @@ def survey(reader: Reader, most: int | None = None, watch: Callable[[int], None]
         raise InputError(f"no events in {', '.join(files[:3]) or 'these data'}{''.join(f'; {text}' for text in told)}")
     if not classes[UNLABELLED].events:
         del classes[UNLABELLED]
-    return Overview(schema, files, seen, seen == most, tuple(columns), classes, points, tally, tuple(skipped))
+    stopped, unread = seen == most, tuple(reader.unread())
+    return Overview(schema, files, seen, stopped, tuple(columns), classes, points, tally, tuple(skipped), unread)
 
 
 def _up_to(most: int | None, chunks: Iterable[tuple[Part, Events]]) -> Generator[Events, None, None]:

@@ -22,12 +22,15 @@ PANEL = (2.7, 2.2)  # inches
 def draw(found: Overview) -> matplotlib.figure.Figure:
     """Draw the share of a class's values in each bin, for each feature and target; values outside are in no bin.
 
+    Columns of one value alone are not drawn.
+
     To be called, and the figure saved, in the style of ``hepanom.canvas``.
     """
     from matplotlib.figure import Figure
 
     columns = [column for column in found.columns if column.kind != "beside" and column.summary is not None]
-    shown = columns[:AT_ONCE]
+    varied = [column for column in columns if column.summary and column.summary.low < column.summary.high]
+    shown = (varied or columns)[:AT_ONCE]
     across = min(ACROSS, max(1, len(shown)))
     down = max(1, -(-len(shown) // across))
     width, height = PANEL[0] * across + 0.3, PANEL[1] * down + 0.7
@@ -40,6 +43,7 @@ def draw(found: Overview) -> matplotlib.figure.Figure:
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
     note = f"; {len(shown)} of {len(columns)} columns" if len(shown) < len(columns) else ""
+    note += f", {len(columns) - len(varied)} have one value alone" if 0 < len(varied) < len(columns) else ""
     first = "the first " if found.stopped else ""
     title = f"{first}{found.events:,} events{note}; share of values / bin, unweighted"
     figure.text(left, 1 - 0.12 / height, title, va="top", fontsize="x-small")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from hepanom.contracts import Unread
 from hepanom.histograms import is_logarithmic
 from hepanom.overview import DIFFERENT, Column, Overview
 from hepanom.show import facts_table, text_of
@@ -36,6 +37,7 @@ def plain(found: Overview, reader: str) -> Plain:
         "negative_weights": {name: entry.negative for name, entry in found.classes.items()},
         "columns": [_column(column) for column in found.columns],
         "points": {name: asdict(entry) for name, entry in found.points.items()},
+        "unread": [asdict(entry) for entry in found.unread],
         "tally": dict(found.tally),
         "skipped": [asdict(entry) for entry in found.skipped],
     }
@@ -63,6 +65,8 @@ def text(found: Overview, reader: str, new: Mapping[str, str]) -> str:
             f"{len(found.columns) - AT_ONCE} more columns; --json has them all, --set 'data.features=[...]' "
             "chooses, where the reader has that option"
         )
+    if found.unread:
+        pieces += [_unread(found.unread), f"`hepanom plugins {escape(reader)}` lists the options that read them"]
     if infinite := [column for column in found.columns if column.summary and column.summary.infinite]:
         counts = ", ".join(f"{column.name} ({column.summary.infinite:,})" for column in infinite if column.summary)
         pieces.append(f"infinite values, which no model takes: {escape(counts)}")
@@ -101,6 +105,17 @@ def _columns(found: Overview, place: str, columns: list[Column]) -> Table:
     return table
 
 
+def _unread(unread: Sequence[Unread]) -> Table:
+    """Tabulate what else there is."""
+    table = _table("not read: what else lies in the files", "name", ("holds", "type", "values in an event"))
+    for entry in unread[:AT_ONCE]:
+        ends = dict.fromkeys(f"{number:,}" for number in (entry.fewest, entry.most) if number is not None)
+        table.add_row(escape(entry.name), escape(entry.holds), escape(entry.type), " to ".join(ends))
+    if len(unread) > AT_ONCE:
+        table.caption = f"{len(unread) - AT_ONCE} more; --json has them all"
+    return table
+
+
 def _title(found: Overview, place: str) -> str:
     """Say what stands in a place of the events."""
     if place not in found.schema.inputs:
@@ -119,7 +134,7 @@ def _title(found: Overview, place: str) -> str:
 def _table(title: str, first: str, headings: tuple[str, ...]) -> Table:
     table = Table(first, title=title, title_justify="left", box=SIMPLE_HEAD)
     for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("type", "unit") else "right")
+        table.add_column(heading, justify="left" if heading in ("holds", "type", "unit") else "right")
     return table
 
 

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from hepanom import consistency, hookspecs, recipe
 from hepanom.document import Document, Place
-from hepanom.errors import InputError, RecipeError, did_you_mean
+from hepanom.errors import InputError, OptionError, RecipeError, did_you_mean
 from hepanom.options import check_options
 from hepanom.recipe import Recipe
 
@@ -62,7 +62,10 @@ Registry = Mapping[tuple[Kind, str], Plugin]
 
 @dataclass(frozen=True)
 class Parts:
-    """A recipe with its plugins built, everything checked, and nothing but headers read."""
+    """A recipe with its plugins built, everything checked, and nothing but headers read.
+
+    ``doubts`` are what may turn out to be a mistake once the transforms are fitted.
+    """
 
     recipe: Recipe
     document: Document
@@ -72,6 +75,7 @@ class Parts:
     model: Model
     scorers: Mapping[str, Scorer]
     versions: Mapping[str, str]
+    doubts: tuple[str, ...] = ()
 
 
 def registry(folder: str | Path | None = None) -> Registry:
@@ -149,21 +153,27 @@ def find(plugins: Registry, kind: Kind, name: str) -> Plugin:
 def build(document: Document, schema: Schema | None = None) -> Parts:
     """Check a whole recipe and build its plugins; no event is read, headers are (unless the schema is known).
 
-    Raises RecipeError with every mistake at once: file, line, what was found, what would do.
+    Where headers are read, the network is built once, too, for the events that the transforms leave. Raises RecipeError
+    with every mistake at once: file, line, what was found, what would do.
     """
     checked, problems = recipe.check(document)
     built, used, mistakes = _built(document)
     problems += [*mistakes, *consistency.lacking_outputs(built, document), *consistency.lacking_scores(built, document)]
-    reader = built.get(("data",))
+    reader, anew, doubts = built.get(("data",)), schema is None, list[str]()
     if schema is None and reader is not None:
         try:
             schema = reader.schema()
+        except OptionError as error:
+            problems += [f"{document.where(('data', *place))}: {error.file}{told}" for place, told in error.mistakes]
         except InputError as error:
             problems.append(f"{document.where(('data',))}: {error}")
     problems += consistency.lacking_codes(built, schema, document)
     if schema is not None:
         problems += consistency.failing_transforms(built, schema, document)
         problems += consistency.unknown_names(checked, schema, document) if checked else []
+        if anew and checked:
+            refused, doubts = consistency.failing_model(built, checked, schema, document)
+            problems += refused
     if problems or checked is None or schema is None:
         raise RecipeError(sorted(problems, key=_line))
     return Parts(
@@ -175,6 +185,7 @@ def build(document: Document, schema: Schema | None = None) -> Parts:
         built["model",],
         {score.label: built["scores", index] for index, score in enumerate(checked.scores)},
         used,
+        tuple(doubts),
     )
 
 
@@ -200,7 +211,7 @@ def build_one(
     try:
         plugin = find(plugins, kind, node["use"])
         options = {key: value for key, value in node.items() if key not in ours}
-        value, mistakes = check_options(_strict(plugin.load()), options, place, document)
+        value, mistakes = check_options(strict(plugin.load()), options, place, document)
     except InputError as error:
         return None, {}, [f"{document.where((*place, 'use'))}: {error}"]
     return value, {plugin.package: plugin.version}, mistakes
@@ -232,7 +243,7 @@ def _uses(plain: Mapping[str, Any]) -> Iterator[tuple[Kind, Place, dict[str, Any
             yield kind, place, node
 
 
-def _strict(options: type) -> type:
+def strict(options: type) -> type:
     """Make pydantic refuse options that the plugin does not have; for a bare dataclass it would ignore them."""
     options.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]
     return options
@@ -240,7 +251,7 @@ def _strict(options: type) -> type:
 
 def describe(plugin: Plugin) -> dict[str, Any]:
     """Return what a person wants to know of a plugin: its docstring and its options with type, default and meaning."""
-    options = _strict(plugin.load())
+    options = strict(plugin.load())
     schema = TypeAdapter(options).json_schema()
     defaults = {entry.name: _default(entry) for entry in fields(options)}
     return {

@@ -119,8 +119,8 @@ def measure_piece(events: Chosen, states: Sequence[State], number: int) -> list[
 
 
 def _apply(transform: Transform, schema: Schema, state: State, chunks: Iterable[Events]) -> Iterator[Events]:
-    for chunk in chunks:
-        yield transform.apply(chunk, schema, state)
+    for chunk in chunks:  # a fit needs no density
+        yield replace(transform.apply(chunk, schema, state), log_jacobian={})
 
 
 def train_source(
@@ -139,7 +139,7 @@ def train_source(
     held = number = 0
     for chunk in events:
         prepared = prepare(shares.parts, states, chunk)
-        batch = to_batch(prepared, schema, torch.device("cpu"))
+        batch = to_batch(prepared, schema, torch.device("cpu"), shares.parts.model.conditions(schema))
         tally.update(prepared.tally)
         held, number = held + nbytes(batch), number + len(batch)
         kept = None if held > FITS * memory else kept
@@ -178,6 +178,6 @@ def tables(parts: Parts, states: Sequence[State], schema: Schema, chunks: Iterab
     """Yield events as the network sees them, on the CPU."""
 
     def table(chunk: Events) -> Batch:
-        return to_batch(prepare(parts, states, chunk), schema, torch.device("cpu"))
+        return to_batch(prepare(parts, states, chunk), schema, torch.device("cpu"), parts.model.conditions(schema))
 
     return map(table, chunks)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from hepanom.document import Document, Place
-from hepanom.optimizers import Adam, Optimizer
+from hepanom.optimizers import WITHOUT_GRADIENTS, Adam, Optimizer
 from hepanom.options import DEVICE, LABEL, SIZE, Section, Share, check_options
 from hepanom.thresholds import rule_name
 
@@ -52,29 +53,60 @@ class Split(Section):
     ``valid``.
     """
 
-    column: str | None = None
-    train: Annotated[float, Field(gt=0, lt=1)] | tuple[str | int, ...] = 0.5
-    valid: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    calibrate: Share = 0.1
-    test: Annotated[float, Field(gt=0, lt=1)] | tuple[str | int, ...] = 0.3
-    seed: int = Field(default=0, ge=0)
+    column: str | None = Field(default=None, description="column beside the features that says who trains")
+    train: Annotated[float, Field(gt=0, lt=1)] | tuple[str | int, ...] = Field(
+        default=0.5, description="share that trains, or the column's values that do"
+    )
+    valid: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1, description="share on which a training is judged while it goes on"
+    )
+    calibrate: Share = Field(default=0.1, description="share whose background sets the thresholds")
+    test: Annotated[float, Field(gt=0, lt=1)] | tuple[str | int, ...] = Field(
+        default=0.3, description="share that is evaluated, or the column's values that are"
+    )
+    seed: int = Field(default=0, ge=0, description="other seeds split otherwise")
+
+
+class Stop(Section):
+    """A rule that ends a training early: what it watches was below or above a value, so many epochs in a row."""
+
+    when: str = Field(
+        min_length=1, description="a loss term or a diagnostic, as the report names them, or `validation`"
+    )
+    below: float | None = Field(default=None, allow_inf_nan=False, description="it ends where the value is smaller")
+    above: float | None = Field(default=None, allow_inf_nan=False, description="it ends where the value is larger")
+    epochs: int = Field(default=1, ge=1, description="epochs in a row")
+    after: int = Field(default=0, ge=0, description="epochs at the beginning that do not count")
+
+    @model_validator(mode="after")
+    def _one_side(self) -> Stop:
+        if (self.below is None) == (self.above is None):
+            raise PydanticCustomError("side", "a rule has one limit, such as below: 0.01, or above: 0.999")
+        return self
 
 
 class Train(Section):
     """How the networks are trained."""
 
     on: Literal["background", "all"] = Field(
-        default="background", description="which events of the training share train"
+        default="background",
+        description="which events of the training and valid shares transforms, networks and scorers learn from; "
+        "thresholds come from background alone, where it is known",
     )
     per: str | None = Field(default=None, description="column whose values get a model each")
-    epochs: int = Field(default=100, ge=1)
-    batch: int = Field(default=512, ge=2)
-    optimizer: Optimizer = Adam()
+    epochs: int = Field(default=100, ge=1, description="times that all training events are seen, at most")
+    batch: int = Field(default=512, ge=2, description="events between two steps of the optimizer")
+    optimizer: Optimizer = Field(
+        default=Adam(), description="what changes the weights: one of torch.optim, or one without gradients"
+    )
     patience: int | None = Field(
         default=None, ge=1, description="epochs without a better validation loss before the stop"
     )
+    stop: tuple[Stop, ...] = Field(default=(), description="rules that end a training early, with its best weights")
     clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
-    replicas: int = Field(default=1, ge=1, description="trainings that differ in their seed alone")
+    replicas: int = Field(
+        default=1, ge=1, description="trainings that differ in their seed alone; at once where they can"
+    )
     weighted: bool | Literal["absolute"] = Field(
         default=True, description="use event weights, not at all, or their magnitude"
     )
@@ -82,17 +114,31 @@ class Train(Section):
         default="float32",
         description="of the products in training: bfloat16 is mixed precision; validation and scores are float32",
     )
-    device: str = Field(default="auto", pattern=DEVICE)
+    device: str = Field(
+        default="auto", pattern=DEVICE, description="where networks run; auto is a GPU, if there is one"
+    )
     threads: int = Field(default=1, ge=1, description="CPU threads; small networks are fastest with one")
+
+    @model_validator(mode="after")
+    def _gradient(self) -> Train:
+        if self.clip is not None and isinstance(self.optimizer, WITHOUT_GRADIENTS):
+            raise PydanticCustomError(
+                "gradient", f"clip is for gradients, which {self.optimizer.use} does not follow; leave it out"
+            )
+        return self
 
 
 class Rule(Section):
     """A rule that turns held-out background scores into a cut; flagged means score > cut."""
 
-    rule: Literal["quantile", "median", "mean", "background_efficiency", "value"]
-    value: float | None = None
+    rule: Literal["quantile", "median", "mean", "background_efficiency", "value"] = Field(
+        description="what of the background scores is the cut; `value` is a cut of your own"
+    )
+    value: float | None = Field(
+        default=None, description="share of the background below (quantile) or above the cut, or the cut itself"
+    )
     on: Literal["calibrate", "train"] = Field(default="calibrate", description="whose background scores set the cut")
-    weighted: bool = True
+    weighted: bool = Field(default=True, description="whether a share is one of weight, or of events")
 
     @property
     def label(self) -> str:
@@ -121,40 +167,50 @@ class LatentCodes(Section):
     labelled: float = Field(default=0.15, gt=0, le=1, description="share of them whose labels the classifier may see")
     test: float = Field(default=0.3, gt=0, lt=1, description="share of those that tests it")
     events: int = Field(default=20_000, ge=100, description="test events whose codes are looked at")
+    picture: Literal["pca", "tsne", "none"] = Field(
+        default="pca", description="how codes of more than two dimensions are drawn, coloured by class"
+    )
 
 
 class Evaluate(Section):
     """Which numbers are quoted, on the test share."""
 
-    metrics: tuple[Metric, ...] = ("auc", "f1", "mcc", "signal_efficiency", "max_sic")
+    metrics: tuple[Metric, ...] = Field(
+        default=("auc", "f1", "mcc", "signal_efficiency", "max_sic"), description="the numbers"
+    )
     expected: dict[str, Yield] = Field(default={}, description="expected yield of a class in the whole test share")
     b_reg: float = Field(default=10.0, ge=0, description="regularization of the AMS, in expected background events")
     resamples: int = Field(default=100, ge=10, description="bootstrap resamples behind the intervals")
     latent: LatentCodes | None = Field(default=None, description="what the latent codes know of the classes")
+    pictures: bool = Field(
+        default=True, description="generated events, latent traversals and canvases, where the model can give them"
+    )
 
 
 class Recipe(Section):
     """Everything that a run is made of."""
 
-    name: str = Field(min_length=1)
-    seed: int = Field(default=0, ge=0)
+    name: str = Field(min_length=1, description="name of the run in MLflow and in the report")
+    seed: int = Field(default=0, ge=0, description="of the first weights, the order of events and all noise")
     plugins: str | None = Field(default=None, description="folder with plugin files")
     memory: str | None = Field(
         default=None,
         pattern=SIZE,
         description="what the events may take of it, such as 2 GB; a quarter of the machine's by default",
     )
-    data: Use
+    data: Use = Field(description="a reader and its options")
     background: tuple[str, ...] = Field(
         default=(), description="classes that are background; without classes, everything is"
     )
-    split: Split = Split()
-    transforms: tuple[Use, ...] = ()
-    model: Use
-    train: Train = Train()
-    scores: tuple[Score, ...] = Field(min_length=1)
-    thresholds: tuple[Rule, ...] = ()
-    evaluate: Evaluate = Evaluate()
+    split: Split = Field(default=Split(), description="who trains and who tests")
+    transforms: tuple[Use, ...] = Field(
+        default=(), description="what happens to events before the model, in this order"
+    )
+    model: Use = Field(description="a model and its options")
+    train: Train = Field(default=Train(), description="how it is trained")
+    scores: tuple[Score, ...] = Field(min_length=1, description="scorers and their options; the first counts most")
+    thresholds: tuple[Rule, ...] = Field(default=(), description="rules that turn each score into a cut")
+    evaluate: Evaluate = Field(default=Evaluate(), description="which numbers are quoted, on the test share")
 
 
 def check(document: Document) -> tuple[Recipe | None, list[str]]:

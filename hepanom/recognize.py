@@ -66,6 +66,8 @@ def _claimed(files: Sequence[str], known: Registry) -> str:
         if not names:
             if not (Path(file).exists() or any(mark in file for mark in "*?[:")):
                 raise InputError(f"{file}: there is no such file")
+            if Path(file).is_dir():
+                raise InputError(f"{file}: is a folder; name the files in it, or the reader for all of them by --use")
             remedy = f"choose one by --use NAME: {', '.join(offered)}"
             raise InputError(f"{file}: no reader says that it reads such files; {'; '.join([remedy, *broken])}")
     shared = [name for name in offered if all(name in names for names in claims.values())]

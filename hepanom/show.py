@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,22 +16,26 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from hepanom import address
+from hepanom.errors import InputError
+
 if TYPE_CHECKING:
     from hepanom.plugins import Parts
     from hepanom.run import Outcome
 
 AT_ONCE = 40  # rows of thresholds that a terminal shows
 WIDTH = 160  # of tables that go into a file
+UNKNOWN = "n/a"  # a number that the events cannot give
 Plain = dict[str, Any]
 
 
 def text_of(*pieces: Any) -> str:
     """Return tables and lines as text, as wide as the terminal."""
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    with console.capture() as capture:
-        for piece in pieces:
-            console.print(piece, soft_wrap=isinstance(piece, Text))
-    return capture.get().rstrip()
+    people, written = sys.stdout.isatty(), StringIO()
+    console = Console(file=written, force_terminal=people, width=None if people else WIDTH)
+    for piece in pieces:
+        console.print(piece, soft_wrap=isinstance(piece, Text))
+    return written.getvalue().rstrip()
 
 
 def outcome(found: Outcome) -> Plain:
@@ -42,7 +47,7 @@ def outcome(found: Outcome) -> Plain:
         "report": f"{found.artifacts}/report.html",
         "metrics": {name: asdict(number) for name, number in found.result.numbers.items()},
         "latent": {
-            label: {name: asdict(number) for name, number in probe.numbers.items()}
+            label: {name: None if number is None else asdict(number) for name, number in probe.numbers.items()}
             for label, probe in found.result.probes.items()
         },
         "thresholds": [
@@ -62,6 +67,7 @@ def outcome(found: Outcome) -> Plain:
             }
             for count in found.result.thresholds
         ],
+        "training": dict(found.result.endings),
         "tally": dict(found.result.tally),
         "skipped": [asdict(entry) for entry in found.result.skipped],
     }
@@ -74,6 +80,7 @@ def outcome_text(plain: Plain) -> str:
         *_latent(plain["latent"]),
         _thresholds(plain["thresholds"]),
         *([facts_table(done)] if (done := _done(plain)) else []),
+        *(Text(f"training {name}: {ending}") for name, ending in plain["training"].items()),
         facts_table({key: str(plain[key]) for key in ("detector", "report", "run_id")}),
     )
 
@@ -109,7 +116,9 @@ def _latent(probes: Mapping[str, Plain]) -> list[Table]:
     return [_pivot("classifier and clusters on latent codes", ("number",), rows)] if rows else []
 
 
-def _interval(number: Mapping[str, float | None]) -> str:
+def _interval(number: Mapping[str, float | None] | None) -> str:
+    if number is None:
+        return UNKNOWN
     spread = "" if number["spread"] is None else f" spread {number['spread']:.2g}"
     interval = "" if number["low"] == number["high"] else f" ({number['low']:.3g} to {number['high']:.3g})"
     return f"{number['value']:.3g}{interval}{spread}"
@@ -119,7 +128,7 @@ def _pivot(title: str, keys: tuple[str, ...], rows: Mapping[tuple[str, ...], Map
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     table = Table(*keys, *columns, title=title, title_justify="left", box=SIMPLE_HEAD)
     for key, row in rows.items():
-        table.add_row(*map(escape, key), *(row.get(column, "") for column in columns))
+        table.add_row(*map(escape, key), *(row.get(column, UNKNOWN) for column in columns))
     return table
 
 
@@ -165,6 +174,7 @@ def checked(parts: Parts) -> Plain:
         "model": recipe.model.use,
         "scores": list(parts.scorers),
         "thresholds": [rule.label for rule in recipe.thresholds],
+        "doubts": list(parts.doubts),
     }
 
 
@@ -181,9 +191,8 @@ def checked_text(plain: Plain) -> str:
         "scores": ", ".join(plain["scores"]),
         "thresholds": ", ".join(plain["thresholds"]),
     }
-    return text_of(
-        facts_table(rows), f"{escape(plain['name'])}: no mistake found; the values in the data were not looked at"
-    )
+    found = "no mistake found; the values in the data were not looked at"
+    return text_of(facts_table(rows), *map(Text, plain["doubts"]), f"{escape(plain['name'])}: {found}")
 
 
 def facts_table(rows: Mapping[str, str]) -> Table:
@@ -211,7 +220,14 @@ def anything(what: str, tracking: str | None) -> Plain:
 
     if (Path(what) / "schema.json").is_file():
         return {"kind": "detector", **_detector(Path(what))}
-    return {"kind": "run", **track.fetch(track.open_store(tracking), what)}
+    try:
+        return {"kind": "run", **track.fetch(track.open_store(address.existing(tracking)), what)}
+    except InputError as error:
+        if not Path(what).is_dir():
+            raise
+        raise InputError(
+            f"{what}: is a folder, but no detector (it has no schema.json), and no run: {error}"
+        ) from error
 
 
 def _detector(folder: Path) -> Plain:
@@ -240,7 +256,11 @@ def _detector(folder: Path) -> Plain:
 def anything_text(plain: Plain) -> str:
     """Return a run or a detector as tables."""
     if plain["kind"] == "run":
-        facts = {key: str(plain[key]) for key in ("name", "run_id", "status", "reason", "artifacts") if plain[key]}
+        facts = {
+            key: str(plain[key])
+            for key in ("name", "run_id", "status", "reason", "training", "events", "artifacts")
+            if plain[key]
+        }
         table = Table("metric", "value", box=None)
         table.columns[1].justify = "right"
         for name, value in sorted(plain["metrics"].items()):

@@ -6,36 +6,45 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from hepanom.errors import InputError
-from hepanom.overview import UNLABELLED, Overview
+from hepanom.overview import UNLABELLED, Column, Overview
 
 BOOKKEEPING = re.compile(  # names, less case and all but letters, that say what an event is and not what was measured
     "(event|run)(id|number|)|row|entry|index|id|ls|lumi(nosity)?(block|)|(event|gen|mc|)weight|"
     "label|class|target|truth|(is|)(signal|background)"
 )
+WIDTH = 118  # characters of a line
 SPREAD = 5  # times the mean number of points that the table of points has room for, at most
 
 
-def starter(found: Overview, data: Mapping[str, Any] | None, name: str, plugins: Path | None = None) -> str:
+def starter(
+    found: Overview, data: Mapping[str, Any] | None, name: str, plugins: Path | None = None, *, selects: bool = False
+) -> str:
     """Return a recipe for the events: an autoencoder, and what it needs to run on them; comments say what to edit.
 
-    Raises InputError for events that it knows no model for, and for a reader that a recipe cannot name (``data`` None).
+    With ``selects`` the reader's option ``features`` names the columns that the model sees; else a transform drops the
+    others, which then have to be there when new files are scored. Raises InputError for events that it knows no model
+    for, and for a reader that a recipe cannot name (``data`` None).
     """
     if data is None:
         raise InputError("--recipe: the reader turns these files into another reader's; give them as --set data.OPTION")
+    left = _left_out(found)
+    stated = {key: value for key, value in data.items() if not (selects and left and key == "features")}
     lines = [
         f"# A first recipe, written by `hepanom inspect` from {found.events:,} events. To be edited: what background",
         "# is, the features, the model. `hepanom plugins` lists what there is, `hepanom plugins NAME` its options.",
         f"name: {json.dumps(name)}",
         "seed: 1",
         *([f"plugins: {json.dumps(str(plugins))}"] if plugins else []),
-        f"data:  # what else the reader can be told, such as features, label and weight: hepanom plugins {data['use']}",
-        *(f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in data.items()),
+        f"data:  # what else the reader can be told, such as label and weight: hepanom plugins {data['use']}",
+        *(f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in stated.items()),
+        *(_features(found, left) if selects else ()),
         *_background(found),
         "split: {train: 0.5, valid: 0.1, calibrate: 0.2, test: 0.2}",
-        *_transforms(found),
+        *_transforms(found, left, selects=selects),
         "model: {use: autoencoder, hidden: [50, 25], latent: 2}",
         *_train(found),
         "scores:",
@@ -44,6 +53,48 @@ def starter(found: Overview, data: Mapping[str, Any] | None, name: str, plugins:
         "  - {rule: background_efficiency, value: 1e-2}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _left_out(found: Overview) -> dict[str, list[str]]:
+    """Return the columns of the table that are no use to a model, by the reason; none where no other would be left."""
+    tables = [name for name, entry in found.schema.inputs.items() if entry.kind == "table"]
+    columns = [column for column in found.columns if column.place in tables]
+    left: dict[str, list[str]] = {}
+    for column in columns:
+        if why := _useless(column):
+            left.setdefault(why, []).append(column.name)
+    return left if sum(map(len, left.values())) < len(columns) else {}
+
+
+def _useless(column: Column) -> str:
+    """Say why a column is no use to a model, "" where it may be."""
+    summary = column.summary
+    if BOOKKEEPING.fullmatch(re.sub("[^a-z]", "", column.name.lower())):
+        return "by their names nothing measured (`label`, `id`, `weight` or `keep` take them)"
+    if summary is None or summary.missing == summary.values:
+        return "missing in all these events"
+    if summary.infinite:
+        return "some values are infinite, which no model takes (or clip them)"
+    return "constant in these events" if summary.low == summary.high and not summary.missing else ""
+
+
+def _features(found: Overview, left: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield the reader's option that chooses the columns of the table, and why others are not among them."""
+    if left:
+        gone = {name for names in left.values() for name in names}
+        kept = [name for name in found.schema.table()[1].columns if name not in gone]
+        yield "  # what is not listed is not read, and new files need not have it to be scored; left out are"
+        for why, names in left.items():
+            yield from _wrapped(f"{why}: {', '.join(names)}", "  #   ")
+        yield "  features: ["
+        yield from _wrapped(", ".join(json.dumps(name, ensure_ascii=False) for name in kept), "    ")
+        yield "  ]"
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _background(found: Overview) -> Iterator[str]:
@@ -59,7 +110,7 @@ def _background(found: Overview) -> Iterator[str]:
         yield "# no labels: every event counts as background; a reader's `label` and `classes` say more"
 
 
-def _transforms(found: Overview) -> Iterator[str]:
+def _transforms(found: Overview, left: Mapping[str, Sequence[str]], *, selects: bool) -> Iterator[str]:
     tables, points, images = (
         [name for name, entry in found.schema.inputs.items() if entry.kind == kind]
         for kind in ("table", "points", "image")
@@ -75,27 +126,16 @@ def _transforms(found: Overview) -> Iterator[str]:
         spread = found.points[name]
         room = max(1, min(spread.most, round(SPREAD * spread.total / max(spread.events, 1)), 64))
         yield f"  - {{use: pad, points: {room}, by: first}}  # or an image: {{use: image, axes: [...], ...}}"
-    if tables:
-        yield from _left_out(found, found.schema.inputs[tables[0]].columns)
-    features = [column.summary for column in found.columns if column.place in (*tables, *points)]
+    for why, names in () if selects else left.items():
+        yield f"  - {{use: drop, columns: {json.dumps(names, ensure_ascii=False)}}}  # {why}"
+    gone = {name for names in left.values() for name in names}
+    kept = [column for column in found.columns if column.place in (*tables, *points) and column.name not in gone]
+    features = [column.summary for column in kept]
     if any(summary and summary.missing for summary in features):
         yield "  - {use: missing, fill: median}  # indicator: true tells the model where a value was missing"
     if any(summary and summary.infinite for summary in features):
         yield "  # some values are infinite, which no model takes: {use: drop, columns: [...]} or {use: clip, ...}"
     yield "  - {use: standardize}"
-
-
-def _left_out(found: Overview, features: Sequence[str]) -> Iterator[str]:
-    """Yield the transforms that leave columns of the table out, unless none would be left."""
-    odd = [name for name in features if BOOKKEEPING.fullmatch(re.sub("[^a-z]", "", name.lower()))]
-    infinite = [column.name for column in found.columns if column.summary and column.summary.infinite]
-    infinite = [name for name in features if name in infinite and name not in odd]
-    for names, why in (
-        (odd, "by their names nothing measured: `label`, `id`, `weight` or `keep` of the reader take them"),
-        (infinite, "some values are infinite, which no model takes; or clip them"),
-    ):
-        if names and len(odd) + len(infinite) < len(features):
-            yield f"  - {{use: drop, columns: {json.dumps(names, ensure_ascii=False)}}}  # {why}"
 
 
 def _train(found: Overview) -> Iterator[str]:

@@ -156,11 +156,12 @@ def is_background(events: Events, classes: Sequence[str], background: Sequence[s
     return np.isin(events.label, [classes.index(name) for name in background])
 
 
-def to_batch(events: Events, schema: Schema, device: torch.device) -> Batch:
+def to_batch(events: Events, schema: Schema, device: torch.device, conditions: Sequence[str] = ()) -> Batch:
     """Return all events as float32 tensors on the device.
 
-    Raises InputError naming the columns for a NaN or an infinity, and for points that no transform turned into a table
-    or an image.
+    The density factors of the columns that are left are summed, but for the ``conditions`` of the density. Raises
+    InputError naming the columns for a NaN or an infinity, and for points that no transform turned into a table or an
+    image.
     """
     inputs = {}
     for name, values in events.inputs.items():
@@ -168,12 +169,14 @@ def to_batch(events: Events, schema: Schema, device: torch.device) -> Batch:
             raise InputError(f"input {name!r} holds points; add a transform that makes a table or an image of them")
         inputs[name] = _finite(values, schema.inputs[name].columns, events).to(device)
     target = None if events.target is None else _finite(events.target, schema.targets, events).to(device)
+    counted = {column for entry in schema.inputs.values() for column in entry.columns}.difference(conditions)
+    grown = [values for column, values in events.log_jacobian.items() if column in counted]
     return Batch(
         inputs,
         torch.from_numpy(events.weight.astype(np.float32)).to(device),
         torch.from_numpy(events.label.astype(np.int64)).to(device),
         target,
-        None if events.log_jacobian is None else torch.from_numpy(events.log_jacobian.astype(np.float32)).to(device),
+        torch.from_numpy(np.sum(grown, 0).astype(np.float32)).to(device) if grown else None,
     )
 
 

@@ -112,7 +112,7 @@ def edges(sample: Float[np.ndarray, " value"]) -> Float64[np.ndarray, " edge"]:
         width = np.ceil((high - low + 1) / BINS)
         if width <= WIDEST:
             return np.asarray(np.arange(low - 0.5, high + 0.5 + width, width))
-    return binning(sample[:: 1 + len(sample) // SAMPLE], np.empty(0))
+    return binning(sample[:: 1 + len(sample) // SAMPLE], np.empty(0), margin=0.0)
 
 
 def summarized(

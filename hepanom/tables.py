@@ -120,8 +120,8 @@ def probe_table(probe: Probe) -> Table:
     """Return a row per class with precision, recall and F1 of the classifier on latent codes, and one of their mean."""
     rates = {"precision": "precision", "recall": "recall", "f1": "F1"}
     numbers = probe.numbers
-    rows = [Row((name,), tuple(cell(numbers[f"{rate}/{name}"]) for rate in rates)) for name in probe.classes if numbers]
-    rows += [Row(("mean",), (None, None, cell(numbers["f1_macro"])))] if numbers else []
+    rows = [Row((n,), tuple(_cell(numbers, f"{rate}/{n}") for rate in rates)) for n in probe.classes if numbers]
+    rows += [Row(("mean",), (Cell(""), Cell(""), _cell(numbers, "f1_macro")))] if numbers else []
     return Table("classifier on latent codes", tuple((rate,) for rate in rates.values()), tuple(rows))
 
 
@@ -141,5 +141,7 @@ def _metric(name: str) -> str:
     return CURVES.get(name, name.replace("_", " "))
 
 
-def _cell(group: Mapping[str, Number], name: str) -> Cell | None:
-    return cell(group[name]) if name in group else None
+def _cell(group: Mapping[str, Number | None], name: str) -> Cell | None:
+    """Return a number of a group, None where it is not known."""
+    number = group.get(name)
+    return None if number is None else cell(number)

@@ -1,8 +1,7 @@
 """The record of a run in MLflow: the only file that imports mlflow, and only inside functions.
 
 Nothing here uses MLflow's global active run, so that runs of one process do not get in each other's way. Values that
-are not finite are left out, because MLflow's database turns an infinity into 1.8e308; what a name or a value may not
-hold (``=``, ``%``, ``[`` and their like; more than 6,000 characters) is replaced by ``_`` or cut.
+are not finite are left out: its database makes 1.8e308 of an infinity. Names and values become what it takes.
 """
 
 from __future__ import annotations
@@ -137,12 +136,10 @@ class Series:
         return self
 
     def add(self, epoch: Epoch) -> None:
-        """Take down the mean losses of an epoch, its validation loss and its speed."""
+        """Take down the mean losses of an epoch, its diagnostics, its validation loss and its speed."""
         if epoch.epoch in self.known:
             return
-        values = {f"train/{term}": loss for term, loss in epoch.losses.items()}
-        values |= {"events_per_second": epoch.events_per_second, "validation": epoch.validation}
-        self.pending += _metrics(values, epoch.epoch)
+        self.pending += _metrics(facts.losses(epoch), epoch.epoch)
         if time.monotonic() - self.sent > self.every:
             try:
                 self.flush()
@@ -166,7 +163,7 @@ class Series:
 def finish(record: Record, result: Result, folder: Path) -> None:
     """Record what the run found out, with the files of ``folder`` that are not hidden, and mark it as finished.
 
-    Its metrics are those of ``facts.numbers`` and ``facts.thresholds``.
+    Its metrics are those of ``facts.numbers`` and ``facts.thresholds``, its tags those of ``facts.endings``.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -177,6 +174,8 @@ def finish(record: Record, result: Result, folder: Path) -> None:
     with told(record.store.uri):
         for first in range(0, len(values), MOST_METRICS):
             client.log_batch(record.run_id, metrics=values[first : first + MOST_METRICS])
+        for key, text in facts.endings(result).items():
+            client.set_tag(record.run_id, key, text)
         client.log_inputs(record.run_id, [DatasetInput(listed, [InputTag("mlflow.data.context", "training")])])
         if address.local_folder(record.artifact_uri) != folder.resolve():
             for path in sorted(folder.glob("[!.]*")):
@@ -244,8 +243,9 @@ def detector_folder(what: str, uri: str | None = None) -> Path:
     """Return the folder of a detector: ``what`` is that folder itself, or the id or name of a finished run."""
     if Path(what).is_dir():
         return Path(what)
-    store = open_store(uri)
-    return local_artifacts(store, fetch(store, what, finished=True)["run_id"], "detector")
+    found = fetch(store := open_store(address.existing(uri)), what, finished=True)
+    log.info("detector of %s", facts.called(found, what))
+    return local_artifacts(store, found["run_id"], "detector")
 
 
 def _client(uri: str) -> mlflow.MlflowClient:

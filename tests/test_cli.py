@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import numpy as np
@@ -74,6 +77,7 @@ def test_run_score_and_show_agree(recipe: Path, state: Path, tmp_path: Path) -> 
         "metrics",
         "latent",
         "thresholds",
+        "training",
         "tally",
         "skipped",
     }
@@ -112,7 +116,10 @@ def test_tables_are_printed_for_people(recipe: Path, state: Path) -> None:
 
 def test_plugins_lists_kind_name_package_and_version() -> None:
     found = plain(call("plugins", "--json"))
-    assert {"kind": "model", "name": "vae", "package": "hepanom", "version": found[0]["version"]} in found
+    vae = {"kind": "model", "name": "vae", "package": "hepanom", "version": found[0]["version"]}
+    assert [vae] == [{key: entry[key] for key in vae} for entry in found if entry["name"] == "vae"]
+    assert all(entry["about"] for entry in found)
+    assert "Variational autoencoder for a table of features or an image" in call("plugins").stdout
     assert "did you mean 'vae'" in call("plugins", "vaee").stderr
 
 
@@ -141,6 +148,71 @@ def test_bad_recipe_is_one_message_and_exit_code_2(recipe: Path, state: Path, ov
     as_json = call("check", recipe, "--json", "--set", override)
     assert as_json.exit_code == 2
     assert message in plain(as_json)["error"]
+
+
+def test_scores_are_overwritten_on_demand_alone(
+    recipe: Path, state: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = plain(call("run", recipe, "--json", "--state", state))
+    out = tmp_path / "scores.parquet"
+    score = ("score", "small", "toy:9:200", "--out", out, "--tracking", state)
+    assert call(*score).exit_code == 0
+    assert f"detector of run small ({run['run_id']}) of " in caplog.text
+    assert "the newest that finished under this name" in caplog.text
+    before = out.read_bytes()
+    again = call("score", run["detector"], "toy:9:300", "--out", out)
+    assert again.exit_code == 2
+    assert "scores.parquet: exists and is not overwritten; choose another --out, or say --force" in again.stderr
+    assert out.read_bytes() == before
+    assert call("score", run["detector"], "toy:9:300", "--out", out, "--force").exit_code == 0
+    assert pq.read_table(out).num_rows == 300
+
+
+@pytest.mark.parametrize(("memory", "told"), [("2 GB", "kept in memory"), ("1 MB", "read anew each time")])
+def test_report_and_show_say_where_events_were(recipe: Path, state: Path, memory: str, told: str) -> None:
+    run = plain(call("run", recipe, "--json", "--state", state, "--set", f"memory={memory}"))
+    assert told in Path(run["report"]).read_text(encoding="utf-8")
+    assert told in call("show", run["run_id"], "--tracking", state).stdout
+    assert told in call("show", run["detector"]).stdout
+
+
+@pytest.mark.parametrize("command", [("show", "small"), ("score", "small", "toy:9:200", "--out", "s.parquet")])
+def test_asking_in_the_wrong_folder_says_so_and_makes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = call(*command)
+    assert done.exit_code == 2
+    assert "mlruns: nothing was recorded there; go to the folder from which hepanom ran" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_under_stdout_is_one_message() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run([sys.executable, "-m", "hepanom", "plugins"], stdout=full, stderr=PIPE, check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines() == ["error: stdout: cannot be written: No space left on device"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\nmodel:\n\tuse: vae\n", "r.yaml:3:1: not valid YAML: there is a tab where YAML takes spaces alone"),
+        ("name: a\nseed: 1\nname: b\n", "r.yaml:3:1: not valid YAML: the key 'name' is there twice; keep one"),
+        ("", "r.yaml: a recipe is a table of keys (name, data, model, ...), found nothing"),
+    ],
+)
+def test_what_is_no_recipe_is_told_in_plain_words(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
+    assert message in call("check", tmp_path / "r.yaml").stderr
+
+
+def test_the_schema_is_printed_for_editors() -> None:
+    found = plain(call("schema"))
+    assert found["$defs"]["model.vae"]["properties"]["latent"]["description"]
+    assert found == plain(call("schema", "--json"))
 
 
 def test_all_mistakes_come_at_once(recipe: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -46,3 +47,13 @@ def test_a_wrong_recipe_on_a_page_would_be_found() -> None:
     assert len(BLOCKS) > 5
     (found,) = mistakes({"data": {"use": "root", "path": "a.root", "tre": "Events"}})
     assert "tre" in found
+
+
+def test_the_page_of_all_keys_is_what_the_code_says() -> None:
+    spec = importlib.util.spec_from_file_location("recipe_page", ROOT / "docs" / "recipe.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    written = module.PAGE.read_text(encoding="utf-8")
+    assert written == module.page(), "an option changed: write the page again by python docs/recipe.py"

@@ -104,6 +104,22 @@ def test_numbers_that_the_events_cannot_give_are_left_out():
     assert all(math.isfinite(x) for number in found.values() for x in (number.value, number.low, number.high))
 
 
+def test_one_event_is_no_sample_and_gives_no_number():
+    s = scored(events=300, categories=("all",))
+    for kind in (0, 1):
+        kept = np.flatnonzero(s.anomaly == kind)
+        one, two = (s.mask(np.isin(np.arange(300), kept[number:], invert=True)) for number in (1, 2))
+        weightless = replace(two, weight=np.where(np.arange(len(two.weight)) == kept[0], 0.0, two.weight))
+        assert evaluate(one, METRICS, resamples=20) == {}
+        assert not [name for name in evaluate(weightless, METRICS, resamples=20) if "unweighted" not in name]
+        assert "elbo/auc" in evaluate(two, METRICS, resamples=20)
+    flagged = np.zeros((1, 300), np.bool_)
+    flagged[0, np.flatnonzero(s.anomaly)[:1]] = True
+    found = evaluate(replace(s, flags={("elbo", "median"): flagged}), ("precision", "recall"), resamples=20)
+    assert set(found) == {"elbo/median/recall", "elbo/unweighted/median/recall"}
+    assert found["elbo/median/recall"].low < found["elbo/median/recall"].high
+
+
 def test_a_rejection_that_may_be_infinite_is_left_out():
     score = np.append(np.arange(100.0, 200.0), np.append(np.arange(50.0), 150.5))
     anomaly = (np.arange(151) < 100).astype(np.int64)

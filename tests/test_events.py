@@ -105,7 +105,7 @@ def some_events(counts: Sequence[int], extra: bool) -> Events:
         label=draws.integers(-1, 2, size),
         category=draws.integers(0, 2, size),
         target=draws.random((size, 2)) if extra else None,
-        log_jacobian=draws.random(size) if extra else None,
+        log_jacobian={"x": draws.random(size)} if extra else {},
         beside={"run": draws.integers(0, 9, size), "name": np.array([f"{i:b}" for i in range(size)], str)},
     )
 
@@ -119,7 +119,7 @@ def rows(events: Events) -> list[list[Any]]:
         return [None] * len(events) if column is None else column.tolist()
 
     fields = [events.event_id, *events.inputs.values(), events.weight, events.label, events.category]
-    columns = [*fields, events.target, events.log_jacobian, *events.beside.values()]
+    columns = [*fields, events.target, *events.log_jacobian.values(), *events.beside.values()]
     return [list(row) for row in zip(*map(plain, columns), strict=True)]
 
 

@@ -11,7 +11,7 @@ import pytest
 from toys import RECIPE, arrays, build, fitted, same, shares
 
 from hepanom.contracts import Epoch
-from hepanom.detector import MEAN_RANK, Detector, decision, score
+from hepanom.detector import MEAN_RANK, Detector, decision, score, visits
 from hepanom.errors import InputError
 from hepanom.events import Events
 from hepanom.fit import fit
@@ -41,7 +41,8 @@ def reweighted(change: Callable[[np.ndarray], np.ndarray], *overrides: str) -> D
 def test_replicas_differ_in_their_seed_alone_and_the_first_is_the_same_however_many_there_are() -> None:
     one, three = fitted()[0], fitted(THREE)[0]
     found = arrays(three)
-    assert same(arrays(one), {name: value for name, value in found.items() if name.startswith("all/0/")})
+    for name, value in arrays(one).items():  # the three train at once, which rounds in another order
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
     for name in (name for name in arrays(one) if name.endswith("weight")):
         others = [found[name.replace("/0/", f"/{replica}/", 1)] for replica in range(3)]
         assert not np.array_equal(others[0], others[1])
@@ -68,6 +69,15 @@ def test_training_on_everything_takes_the_anomalies_too() -> None:
     for detector, share in ((everything, events["train"]), (known, background(events["train"]))):
         mass = share.inputs["features"][:, 0].astype(float)
         assert detector.models["all"].states[1]["mean"][0] == pytest.approx(np.average(mass, weights=share.weight))
+
+
+@pytest.mark.parametrize("on", ["all", "background"])
+def test_scorers_learn_from_the_events_that_train(on: str) -> None:
+    detector, _, events = fitted(f"train.on={on}", "scores=[{use: mahalanobis}]")
+    share = events["train"] if on == "all" else background(events["train"])
+    codes = np.concatenate([visit.outputs["latent_mean"].numpy() for visit in visits(detector, share)])
+    mean = detector.models["all"].members[0].scorers["mahalanobis"]["mean"]
+    assert mean == pytest.approx(np.average(codes, axis=0, weights=share.weight), rel=1e-4)
 
 
 def test_thresholds_count_background_alone_where_everything_trains() -> None:
@@ -181,16 +191,14 @@ def test_an_interrupted_fit_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fit(held(detector.parts, events), {}, stop, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        f"{name}.safetensors" for name in ("2-0", "2-1", "3-0", "3-1")
-    }
+    assert {path.name for path in tmp_path.iterdir()} == {"2-stack.safetensors", "3-stack.safetensors"}
     heard: list[tuple[str, int, int]] = []
     resumed, again = fit(
         held(detector.parts, events), {}, lambda *who: heard.append((who[0], who[1], who[2].epoch)), tmp_path
     )
     assert same(arrays(resumed), arrays(detector))
     assert resumed.thresholds == detector.thresholds
-    assert heard == [(label, replica, epoch) for label in "234" for replica in (0, 1) for epoch in (1, 2)]
+    assert sorted(heard) == [(label, replica, epoch) for label in "234" for replica in (0, 1) for epoch in (1, 2)]
     assert {key: [r.validation for r in records] for key, records in again.items()} == {
         key: [r.validation for r in records] for key, records in histories.items()
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 from offered import write_clouds, write_hdf5, write_row_groups, write_tables, write_trees
 
+from hepanom import document
 from hepanom.cli import hepanom
+from hepanom.overview import survey
+from hepanom.recognize import recognize
+from hepanom.starter import starter
 
 PICKY = """
 from dataclasses import dataclass
@@ -139,7 +144,60 @@ def test_the_first_recipe_leaves_out_what_is_no_measurement_by_its_name(tmp_path
     file.write_text(f"eventNumber,isSignal,gen_weight,run_time,pt\n{rows}", encoding="utf-8")
     assert call(file, "--recipe", recipe).exit_code == 0
     written = recipe.read_text(encoding="utf-8")
-    assert '- {use: drop, columns: ["eventNumber", "isSignal", "gen_weight"]}  # by their names nothing' in written
+    assert "#   by their names nothing measured (`label`, `id`, `weight` or `keep` take them): eventNumber" in written
+    assert selected(recipe) == ["run_time", "pt"]
+
+
+def selected(recipe: Path) -> list[str]:
+    """Return the features that a recipe names."""
+    found: list[str] = document.read(recipe).plain["data"]["features"]
+    return found
+
+
+def test_the_first_recipe_leaves_out_what_cannot_vary_or_is_not_finite(tmp_path: Path) -> None:
+    file, recipe = tmp_path / "plain.csv", tmp_path / "first.yaml"
+    rows = "".join(f"7,,{row},{'inf' if row == 3 else row},{row if row % 2 else ''}\n" for row in range(30))
+    file.write_text(f"same,gone,a b,wild,half\n{rows}", encoding="utf-8")
+    assert call(file, "--recipe", recipe).exit_code == 0
+    written = recipe.read_text(encoding="utf-8")
+    for line in ("constant in these events: same", "missing in all these events: gone", "(or clip them): wild"):
+        assert line in written
+    assert selected(recipe) == ["a b", "half"]
+    assert "use: missing" in written
+
+
+def test_columns_that_the_first_recipe_left_out_are_not_needed_to_score(tmp_path: Path, state: Path) -> None:
+    recipe, new = tmp_path / "first.yaml", tmp_path / "new.csv"
+    rows = [(row % 7, (3 * row) % 11) for row in range(300)]
+    file = tmp_path / "plain.csv"
+    file.write_text("same,a,b\n" + "".join(f"7,{a},{b}\n" for a, b in rows), encoding="utf-8")
+    assert call(file, "--recipe", recipe).exit_code == 0
+    run = CliRunner().invoke(hepanom, ["run", str(recipe), "--state", str(state), "--json", "--set", "train.epochs=1"])
+    new.write_text("a,other,b\n" + "".join(f"{a},1,{b}\n" for a, b in rows), encoding="utf-8")
+    out = str(tmp_path / "scores.parquet")
+    scored = CliRunner().invoke(hepanom, ["score", json.loads(run.stdout)["detector"], str(new), "--out", out])
+    assert "300 events scored" in scored.stdout
+
+
+def test_a_reader_that_cannot_select_has_columns_dropped() -> None:
+    reader = recognize([], use="toy", overrides=["data.events=200"]).reader
+    written = starter(survey(reader), {"use": "toy"}, "toy")
+    assert "features: [" not in written
+    found = survey(reader)
+    odd = replace(found.columns[0], name="event_id")
+    written = starter(replace(found, columns=(odd, *found.columns[1:])), {"use": "toy"}, "toy")
+    assert '- {use: drop, columns: ["event_id"]}  # by their names nothing measured' in written
+
+
+def test_what_the_reader_leaves_in_the_files_is_listed(tmp_path: Path) -> None:
+    found = seen(write_trees(tmp_path))["unread"]
+    assert found == [{"name": "jet_pt", "holds": "list of numbers", "type": "float64", "fewest": 0, "most": 3}]
+    shown = call(write_trees(tmp_path)).stdout
+    assert "not read: what else lies in the files" in shown
+    assert "0 to 3" in shown
+    assert [entry["name"] for entry in seen(write_clouds(tmp_path))["unread"]] == ["energy", "kind"]
+    (tmp_path / "text.csv").write_text("a,kind\n1,x\n2,y\n", encoding="utf-8")
+    assert [entry["name"] for entry in seen(tmp_path / "text.csv")["unread"]] == ["kind"]
 
 
 def test_a_recipe_is_never_overwritten(tmp_path: Path) -> None:
@@ -156,6 +214,7 @@ def test_a_recipe_is_never_overwritten(tmp_path: Path) -> None:
     [
         (["nowhere.csv"], "no file matches 'nowhere.csv'"),
         (["nowhere.xyz"], "nowhere.xyz: there is no such file"),
+        (["."], ".: is a folder; name the files in it"),
         (["odd.xyz"], "odd.xyz: no reader says that it reads such files; choose one by --use NAME: "),
         (["empty.csv"], "empty.csv: no rows below the header"),
         (["cut.csv.gz"], "cut.csv.gz"),

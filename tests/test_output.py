@@ -113,7 +113,7 @@ def test_a_failure_leaves_no_file_and_keeps_an_older_one(
     (tmp_path / "old.parquet").write_bytes(b"older")
     for out in ("scores.parquet", "old.parquet"):
         with pytest.raises(error, match=message):
-            score_files(detector, [str(tmp_path / "new.csv")], tmp_path / out)
+            score_files(detector, [str(tmp_path / "new.csv")], tmp_path / out, force=True)
     assert {path.name for path in tmp_path.iterdir()} == {"new.csv", "old.parquet"}
     assert (tmp_path / "old.parquet").read_bytes() == b"older"
 

@@ -105,6 +105,16 @@ def test_whole_numbers_have_a_bin_each() -> None:
     assert edges(np.array([2.0, 4.0, 3.0])).tolist() == [1.5, 2.5, 3.5, 4.5]
 
 
+@given(st.integers(0, 10), st.sampled_from([30, 900, 5000]))
+def test_no_bin_lies_partly_beyond_the_values(seed: int, events: int) -> None:
+    values = np.random.default_rng(seed).uniform(-np.pi, np.pi, events)
+    sides = edges(values)
+    assert values.min() <= sides[0]
+    assert sides[-1] <= values.max()
+    if events < 1000:  # none of so few is in the outermost per mille
+        assert (sides[0], sides[-1]) == (values.min(), values.max())
+
+
 def test_bins_hold_the_values_of_all_files_when_they_are_sorted_by_class() -> None:
     generator = np.random.default_rng(1)
     found = survey(tables(generator.normal(0, 1, 5000), generator.normal(50, 1, 5000)))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +9,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from hepanom import document, plugins, show
+from hepanom import document, facts, plugins, report, show, tables
 from hepanom.errors import RecipeError
-from hepanom.probe import probe
+from hepanom.probe import Probe, probe
 from hepanom.recipe import LatentCodes
-from hepanom.run import run
+from hepanom.run import Outcome, run
 
 CLASSES = ("proton", "carbon", "noise")
 RECIPE = """
@@ -117,10 +119,56 @@ def test_a_latent_code_that_collapsed_is_no_error() -> None:
     assert found.numbers["f1_macro"].value < 0.5
 
 
-def test_a_run_evaluates_the_codes_and_shows_what_it_found(tmp_path: Path) -> None:
-    (tmp_path / "r.yaml").write_text(RECIPE)
-    found = run(document.read(tmp_path / "r.yaml"), state=tmp_path / "runs")
+def hidden_class(replicas: int = 1) -> Probe:
+    """Return what is known of a rare class that no classifier names: its codes are those of protons."""
+    label = np.repeat([0, 1, 2], [2000, 2000, 40])
+    codes = codes_of(np.where(label == 2, 0, label), 30, replicas)
+    return probe(codes, label, CLASSES, LatentCodes(labelled=0.5), 1)
+
+
+def test_a_class_that_is_never_named_has_no_precision_and_an_f1_of_zero() -> None:
+    found = hidden_class()
+    assert found.numbers["precision/noise"] is None
+    assert (found.numbers["recall/noise"].value, found.numbers["f1/noise"].value) == (0, 0)
+    assert found.numbers["f1_macro"].value == pytest.approx(2 / 3, abs=0.01)
+    assert found.numbers["precision/proton"].value < 1, "which the hidden class is named"
+    assert hidden_class(replicas=3).numbers["precision/noise"] is None
+
+
+def test_every_class_is_tested_by_two_events_at_least() -> None:
+    label = np.arange(200) % 2
+    assert probe(codes_of(label, 1), label, CLASSES, LatentCodes(test=0.01), 1).tested == 4
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    folder = tmp_path_factory.mktemp("probed")
+    (folder / "r.yaml").write_text(RECIPE)
+    found = run(document.read(folder / "r.yaml"), state=folder / "runs")
     assert found is not None
+    return found
+
+
+def test_a_number_that_is_not_known_is_shown_as_such_and_not_recorded(ran: Outcome, tmp_path: Path) -> None:
+    found = ran.result.probes["all"]
+    name = found.classes[-1]
+    unknown = replace(found, numbers={**found.numbers, f"precision/{name}": None})
+    result = replace(ran.result, probes={"all": unknown})
+    (row,) = (row for row in tables.probe_table(unknown).rows if row.names == (name,))
+    assert row.cells[0] is None
+    assert row.cells[1] is not None
+    report.write(result, tmp_path)
+    assert '<span class="none">n/a</span>' in (tmp_path / "report.html").read_text()
+    plain = show.outcome(replace(ran, result=result))
+    assert plain["latent"]["all"][f"precision/{name}"] is None
+    assert re.search(rf"precision/{name} +n/a", show.outcome_text(plain))
+    recorded = dict(facts.numbers(result))
+    assert f"test/latent/recall/{name}" in recorded
+    assert not [path for path in recorded if path.startswith(f"test/latent/precision/{name}")]
+
+
+def test_a_run_evaluates_the_codes_and_shows_what_it_found(ran: Outcome) -> None:
+    found = ran
     numbers = found.result.probes["all"].numbers
     assert numbers["f1/background"].spread is not None
     page = (Path(found.artifacts) / "report.html").read_text()

@@ -152,7 +152,7 @@ class Mortal(Autoencoder):
     '''An autoencoder whose second process dies.'''
     def build(self, schema):
         name, table = schema.table()
-        return MortalNetwork(self, name, len(table.columns))
+        return MortalNetwork(self, name, table)
 
 class MortalNetwork(AutoencoderNetwork):
     def loss(self, player, batch, progress):

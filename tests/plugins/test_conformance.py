@@ -146,7 +146,7 @@ def test_a_transforms_schema_is_true_to_what_it_does(name: str, options: dict[st
     after = transform.apply(events, given, stored)
     schema = transform.schema(given, stored)
     assert_equal(events, before)  # apply did not change its argument
-    assert isinstance(transform.schema(given, {}), Schema)
+    assert transform.fitted_columns or transform.schema(given, {}) == schema
     assert (schema.classes, schema.targets, schema.beside) == (given.classes, given.targets, given.beside)
     assert after.inputs.keys() == schema.inputs.keys()
     for key, entry in schema.inputs.items():
@@ -156,7 +156,7 @@ def test_a_transforms_schema_is_true_to_what_it_does(name: str, options: dict[st
         assert dict(plain(after))[key].dtype == np.float32
     np.testing.assert_array_equal(after.event_id, events.event_id)
     np.testing.assert_array_equal(after.weight, events.weight)
-    assert after.log_jacobian is None or np.isfinite(after.log_jacobian).all()
+    assert all(np.isfinite(values).all() for values in after.log_jacobian.values())
     alone = transform.apply(events.mask(np.arange(200) == 17), given, stored)
     assert_equal(alone, after.mask(np.arange(200) == 17))
 
@@ -169,7 +169,7 @@ def test_what_a_transform_undoes_is_what_went_in(name: str, options: dict[str, A
     before = transform.undo(after, given, state)
     if before is None:
         return
-    assert before.log_jacobian is None
+    assert before.log_jacobian == {}
     assert before.inputs.keys() == given.inputs.keys()
     for (key, went_in), (_, came_back) in zip(plain(events), plain(before), strict=True):
         assert came_back.dtype == went_in.dtype, key
@@ -303,6 +303,25 @@ def test_a_networks_state_is_arrays_that_bring_it_back_bit_for_bit(
     again.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in load(stored).items()})
     left, right = outputs_of(network, batch(40, on, device)), outputs_of(again, batch(40, on, device))
     assert all(torch.equal(right[key], value) for key, value in left.items())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("name", "options", "on"), cases_on("model"))
+def test_what_a_network_says_of_itself_is_repeatable_and_has_the_names_that_its_guards_watch(
+    name: str, options: dict[str, Any], on: str, device: str
+) -> None:
+    network, events = network_of(name, options, on, device).eval(), batch(40, on, device)
+    found = []
+    with torch.no_grad():
+        for batches in ([events], [events], [rows(events, [*range(25)]), rows(events, [*range(25, 40)])]):
+            torch.manual_seed(3)
+            found.append(network.diagnose(iter(batches)))
+        alone = network.diagnose(iter([rows(events, [7])]))
+    assert found[0] == found[1]
+    assert found[0] == pytest.approx(found[2], rel=1e-4, abs=1e-5)
+    assert alone.keys() == found[0].keys() >= {guard.name for guard in network.guards()}
+    assert all(isinstance(value, float) for value in (*found[0].values(), *alone.values()))
+    assert [guard.name for guard in network.guards() if guard.crossed(alone[guard.name])] == []
 
 
 # --- scorers

@@ -14,6 +14,7 @@ from hepanom.errors import InputError
 
 WIDEST = 8192  # a covariance of so many features takes 512 MiB
 IDLE = "the weights of all training events are zero; train: {weighted: false} counts events instead"
+SAME = "all training events are the same, and nothing tells how far from them another is; check the reader's columns"
 Rows = Iterable[tuple[Float[Tensor, "event feature"], Float[Tensor, " event"]]]
 
 

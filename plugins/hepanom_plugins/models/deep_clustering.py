@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -14,13 +14,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hepanom.contracts import Batch, Network, Outputs, Player
+from hepanom.contracts import Batch, Guard, Network, Outputs, Player
 from hepanom.errors import InputError
-from hepanom.events import Schema
+from hepanom.events import Input, Schema
+from hepanom_plugins.models import activity
 from hepanom_plugins.models.autoencoder import Autoencoder, AutoencoderNetwork
 
 ROUNDS = 300  # of one k-means; it nearly always stands still long before
 PIECE = 4096  # events whose distances from all centroids are held at a time
+EXACT = "donot_use_mm_for_euclid_dist"  # by differences: products lose the distances of codes far from the origin
 UNFINISHED = 10.0  # how much worse a network without clusters counts in validation
 
 
@@ -62,7 +64,15 @@ class DeepClustering(Autoencoder):
     def build(self, schema: Schema) -> Network:
         """Return the network for the schema's only table or image."""
         name, entry = schema.only()
-        return DeepClusteringNetwork(self, name, entry.width)
+        return DeepClusteringNetwork(self, name, entry)
+
+    def refuse_epochs(self, epochs: int) -> None:
+        """Raise InputError for a training that would end before there are clusters."""
+        if self.pretrain >= epochs:
+            raise InputError(
+                f"pretrain is {self.pretrain}, so that in the {epochs} epochs of train.epochs no clusters would be "
+                "found; give train.epochs more, or model.pretrain less"
+            )
 
 
 class DeepClusteringNetwork(Network):
@@ -74,10 +84,10 @@ class DeepClusteringNetwork(Network):
     frequency: Tensor
     past_centroids: Tensor
 
-    def __init__(self, options: DeepClustering, name: str, features: int) -> None:
+    def __init__(self, options: DeepClustering, name: str, entry: Input) -> None:
         super().__init__()
         self.options, self.input = options, name
-        self.autoencoder = AutoencoderNetwork(options, name, features)
+        self.autoencoder = AutoencoderNetwork(options, name, entry)
         self.centroids = nn.Parameter(torch.randn(options.clusters, options.latent))
         self.past_encoder = copy.deepcopy(self.autoencoder.encoder).requires_grad_(False)
         self.register_buffer("past_centroids", self.centroids.detach().clone())
@@ -128,6 +138,10 @@ class DeepClusteringNetwork(Network):
         distance = squared_distance(codes, self.centroids).sqrt()
         return {**outputs, "assignment": log_assignment(codes, self.centroids).exp(), "cluster_distance": distance}
 
+    def decode(self, codes: Float[Tensor, "code latent"], given: Batch | None = None) -> Float[Tensor, "code ..."]:
+        """Return the reconstruction of codes."""
+        return self.autoencoder.decode(codes)
+
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:
         """Return the loss of each event without penalties, ten times as large while there are no clusters."""
         error, divergence = self._terms(batch)
@@ -144,6 +158,24 @@ class DeepClusteringNetwork(Network):
             "clustering": clustering,
             **self.options.penalty(self.autoencoder, error),
         }
+
+    def diagnose(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Return how many dimensions of the code vary, and how many clusters have events.
+
+        The latter is NaN before there are clusters, and for fewer events than clusters.
+        """
+        seen = [(self.autoencoder.encoder(each.inputs[self.input].flatten(1)), each.weight) for each in batches]
+        clusters = torch.cat([nearest(codes, self.centroids) for codes, _ in seen])
+        known = len(self.frequency) > 0 and len(clusters) >= self.options.clusters
+        occupied = float(clusters.bincount().count_nonzero()) if known else math.nan
+        return {**activity.activity(seen, prior=False), "occupied_clusters": occupied}
+
+    def guards(self) -> Sequence[Guard]:
+        """Return the limits of the diagnostics."""
+        return (
+            *activity.GUARDS,
+            Guard("occupied_clusters", "the clusters have collapsed, all events are in one", below=2.0),
+        )
 
     def _terms(self, batch: Batch) -> tuple[Float[Tensor, " event"], Float[Tensor, " event"] | None]:
         outputs, x = self.autoencoder(batch), batch.inputs[self.input]
@@ -166,7 +198,7 @@ def squared_distance(
 
 def nearest(codes: Float[Tensor, "event latent"], centroids: Float[Tensor, "cluster latent"]) -> Int[Tensor, " event"]:
     """Return the index of the centroid that is nearest to each code, which is the one with the largest q."""
-    return torch.cdist(codes, centroids).min(1).indices
+    return torch.cdist(codes, centroids, compute_mode=EXACT).min(1).indices
 
 
 def log_assignment(
@@ -191,7 +223,8 @@ def log_target(
     assignment: Float[Tensor, "event cluster"], frequency: Float[Tensor, " cluster"]
 ) -> Float[Tensor, "event cluster"]:
     """Return ln p_j with p_j = (q_j^2 / f_j) / sum_k (q_k^2 / f_k) from ln q and f (Xie et al., eq. 3)."""
-    return (2 * assignment - frequency.log()).log_softmax(1)
+    rare = torch.finfo(frequency.dtype).tiny  # of a cluster so far away that it has no share of any event
+    return (2 * assignment - frequency.clamp(min=rare).log()).log_softmax(1)
 
 
 def kmeans(
@@ -242,4 +275,4 @@ def _lloyd(
         if torch.equal(moved, centroids):
             break
         centroids = moved
-    return float(share @ torch.cdist(points, centroids).min(1).values.square()), centroids
+    return float(share @ torch.cdist(points, centroids, compute_mode=EXACT).min(1).values.square()), centroids

@@ -64,6 +64,14 @@ class DeepSVDD(Model):
         """Return the network for the schema's only table or image."""
         return DeepSVDDNetwork(self, *schema.only())
 
+    def refuse_epochs(self, epochs: int) -> None:
+        """Raise InputError for a training that would end before the soft sphere gets a radius."""
+        if self.objective == "soft_boundary" and self.warmup_epochs >= epochs:
+            raise InputError(
+                f"warmup_epochs is {self.warmup_epochs}, so that in the {epochs} epochs of train.epochs the sphere "
+                "would get no radius; give train.epochs more, or model.warmup_epochs less"
+            )
+
 
 class DeepSVDDNetwork(Network):
     """The encoder of DeepSVDD, with the centre (latent,) and the radius () as buffers."""

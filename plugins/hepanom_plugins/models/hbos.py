@@ -22,15 +22,16 @@ NARROWEST = 1e-3  # of the mean bin: how wide a bin counts in which all events h
 class HBOS(Model):
     """Histogram-based outlier score of a table of features or an image, as if the features were independent.
 
-        outlyingness(x) = -sum_i ln p_i(x_i),   p_i(x) = (1 - a) W_b / (W h_b) + a / S   for x in bin b
+        outlyingness(x) = -sum_i ln p_i(x_i),   p_i(x) = (W_b / (W h_b) + a / s) / (1 + a S / s)   for x in bin b
 
-    with W_b / W the weighted share of the training events in one of B ``bins``, h_b its width, and a the share
-    ``floor`` that is spread evenly over the range S from the smallest to the largest training value, so that an empty
-    bin has a density too. At the distance d beyond that range p_i(x) = a / (S + B d): the density of an empty bin at
-    first, half of it one mean bin further, and falling. Bins are of equal width (``binning: width``) or hold equal
-    weights (``binning: weight``, the paper's dynamic bins), which suits the long tails of energies; a bin that one
-    value fills counts as 1/1000 of the mean bin wide, the range of a constant feature as 1. Where there are more than
-    ``events``, a random part of so many is used.
+    with W_b / W the weighted share of the training events in one of B ``bins``, h_b its width, S the range from the
+    smallest to the largest training value, s the weighted standard deviation and a the ``floor``, so that an empty bin
+    has a density too. The higher the floor, the less one feature in a tail outweighs all others; in units of s it moves
+    less than in units of S with the single strangest training event. At the distance d beyond the range p_i(x) is that
+    of an empty bin over 1 + B d / S: half of it one mean bin further, and falling. Bins are of equal width (``binning:
+    width``) or hold equal weights (``binning: weight``, the paper's dynamic bins), which suits the long tails of
+    energies; a bin that one value fills counts as 1/1000 of the mean bin wide, range and deviation of a constant
+    feature as 1. Where there are more than ``events``, a random part of so many is used.
 
     References:
         M. Goldstein, A. Dengel, Histogram-based outlier score (HBOS), KI 2012, poster and demo track, 59.
@@ -40,7 +41,7 @@ class HBOS(Model):
 
     bins: Annotated[int, Field(ge=2, description="number of bins per feature")] = 20
     binning: Annotated[Literal["width", "weight"], Field(description="what is equal in all bins")] = "weight"
-    floor: Annotated[float, Field(gt=0, lt=1, description="share of each density that is spread over all bins")] = 0.01
+    floor: Annotated[float, Field(gt=0, description="density added everywhere, per standard deviation")] = 0.1
     events: Annotated[int, Field(ge=2, description="events to fill the histograms with, held in memory")] = 100_000
 
     def build(self, schema: Schema) -> Network:
@@ -54,12 +55,14 @@ class HBOSNetwork(Network):
 
     edges: Tensor
     log_density: Tensor
+    log_empty: Tensor
 
     def __init__(self, options: HBOS, name: str, features: int) -> None:
         super().__init__()
         self.options, self.input = options, name
         self.register_buffer("edges", torch.zeros(features, options.bins + 1))
         self.register_buffer("log_density", torch.zeros(features, options.bins, dtype=torch.float64))
+        self.register_buffer("log_empty", torch.zeros(features, 1, dtype=torch.float64))
 
     def players(self) -> dict[str, Player]:
         """Return nobody: there is nothing to train."""
@@ -72,10 +75,12 @@ class HBOSNetwork(Network):
         columns, weight = x[counted].T.contiguous(), weight[counted].double()
         share = weight / weight.sum()
         self.edges = edges(columns, share, self.options.bins, self.options.binning)
-        span, bins, floor = self._range(), self.options.bins, self.options.floor
-        widths = torch.maximum(self.edges.diff(dim=1).double(), NARROWEST * span / bins)
+        span = self._range()
+        floor = self.options.floor / deviation(columns, share)
+        widths = torch.maximum(self.edges.diff(dim=1).double(), NARROWEST * span / self.options.bins)
         filled = torch.zeros_like(widths).scatter_add_(1, self._bin(columns), share.expand(columns.shape))
-        self.log_density = ((1 - floor) * filled / widths + floor / span).log()
+        self.log_density = ((filled / widths + floor) / (1 + floor * span)).log()
+        self.log_empty = (floor / (1 + floor * span)).log()
         return True
 
     def _range(self) -> Float64[Tensor, "feature 1"]:
@@ -92,13 +97,22 @@ class HBOSNetwork(Network):
         inside = self.log_density.gather(1, self._bin(columns))
         low, high = self.edges[:, :1], self.edges[:, -1:]
         beyond = torch.maximum(low - columns, columns - high).double()
-        falling = self._range() + self.options.bins * beyond.clamp(min=0)
-        outside = (self.options.floor / falling).log()
+        outside = self.log_empty - (self.options.bins * beyond.clamp(min=0) / self._range()).log1p()
         return {"outlyingness": -torch.where(beyond > 0, outside, inside).sum(0).float()}
 
     def validate(self, batch: Batch) -> Float[Tensor, " event"]:
         """Return the negative log density of the product of the histograms."""
         return self.forward(batch)["outlyingness"]
+
+
+def deviation(
+    columns: Float[Tensor, "feature event"], share: Float64[Tensor, " event"]
+) -> Float64[Tensor, "feature 1"]:
+    """Return the weighted standard deviation of every feature, 1 for one that is constant."""
+    apart = columns.double() - (columns.double() @ share)[:, None]
+    found = (apart.square() @ share).sqrt()[:, None]
+    varies = (columns.amin(1, keepdim=True) < columns.amax(1, keepdim=True)) & (found > 0)
+    return torch.where(varies, found, torch.ones_like(found))
 
 
 def edges(

@@ -13,8 +13,9 @@ from pydantic import Field
 from torch import Tensor
 
 from hepanom.contracts import Batch, Model, Network, Outputs, Player
+from hepanom.errors import InputError
 from hepanom.events import Schema
-from hepanom_plugins.models.baseline import drawn, effective, rows, sample
+from hepanom_plugins.models.baseline import SAME, drawn, effective, rows, sample
 
 EULER = 0.5772156649015329
 
@@ -74,8 +75,10 @@ class IsolationForestNetwork(Network):
         return {}
 
     def prepare(self, batches: Iterable[Batch], epoch: int) -> bool:
-        """Grow all trees; finished at once."""
+        """Grow all trees; finished at once. Raises InputError where no feature varies."""
         x, weight = sample(rows(batches, self.input), self.options.events)
+        if torch.equal(x[weight > 0].amin(0), x[weight > 0].amax(0)):
+            raise InputError(f"isolation_forest: {SAME}")
         number = min(self.options.samples, max(2, effective(weight)), int((weight > 0).sum()))
         depth = math.ceil(math.log2(max(2, number)))
         trees = [grow(x[drawn(weight, number)], depth) for _ in range(self.options.trees)]

@@ -16,6 +16,7 @@ from hepanom.errors import InputError
 from hepanom.events import Schema
 from hepanom_plugins.models.baseline import rows, sample
 
+MIDDLE = 256  # references whose median says where they lie
 HELD = 2**22  # numbers that are held at a time, distances or the features of neighbours
 
 
@@ -49,7 +50,9 @@ class Neighbours:
                 f"knn: k is {self.k}, but there are only {len(references)} references (option references: "
                 f"{self.references}, or the effective number of training events); choose a smaller k"
             )
-        return references
+        # distances are taken from the first, which should lie among the others: far away it would round theirs away
+        first = (references - references[:MIDDLE].median(0).values).abs().amax(1).argmin()
+        return torch.cat([references[first : first + 1], references[:first], references[first + 1 :]])
 
     def measure(
         self, x: Float[Tensor, "event feature"], references: Float[Tensor, "reference feature"]

@@ -12,8 +12,9 @@ from pydantic import Field
 from torch import Tensor
 
 from hepanom.contracts import Batch, Model, Network, Outputs, Player
+from hepanom.errors import InputError
 from hepanom.events import Schema
-from hepanom_plugins.models.baseline import Moments, moments, refuse_wide, rows
+from hepanom_plugins.models.baseline import SAME, Moments, moments, refuse_wide, rows
 
 SINGULAR = 1e-12  # a direction whose share of the largest variance is smaller has none
 CONSTANT = 1e-9  # a column whose deviation over mean is smaller varies by rounding alone
@@ -66,10 +67,12 @@ class MahalanobisNetwork(Network):
         return {}
 
     def prepare(self, batches: Iterable[Batch], epoch: int) -> bool:
-        """Measure mean and covariance; finished at once."""
+        """Measure mean and covariance; finished at once. Raises InputError where no feature varies."""
         found = moments(rows(batches, self.input))
         self.mean = found.mean
         self.whitening, self.log_volume = whitening(found, self.options.shrinkage)
+        if not self.whitening.any():
+            raise InputError(f"mahalanobis: {SAME}")
         return True
 
     def forward(self, batch: Batch, noise: Float[Tensor, " latent"] | None = None) -> Outputs:
@@ -82,7 +85,7 @@ class MahalanobisNetwork(Network):
 
         The distance alone would call the widest covariance the best.
         """
-        return 0.5 * self.forward(batch)["outlyingness"] + self.log_volume.float()
+        return (0.5 * self.forward(batch)["outlyingness"] + self.log_volume).float()
 
 
 def whitening(found: Moments, shrinkage: float = 0.0) -> tuple[Float64[Tensor, "feature feature"], Float64[Tensor, ""]]:
@@ -104,4 +107,4 @@ def squared_distance(
     x: Float[Tensor, "event feature"], mean: Float64[Tensor, " feature"], matrix: Float64[Tensor, "feature feature"]
 ) -> Float[Tensor, " event"]:
     """Return |A^T (x - m)|^2 of each event, for the whitening matrix A."""
-    return ((x.double() - mean) @ matrix).square().sum(1).float()
+    return ((x.double() - mean) @ matrix).square().sum(1)

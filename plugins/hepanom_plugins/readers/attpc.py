@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -11,14 +12,14 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from hepanom.contracts import Part, Reader
-from hepanom.errors import BrokenFileError, InputError, did_you_mean
+from hepanom.contracts import Part, Reader, Unread
+from hepanom.errors import BrokenFileError, InputError, OptionError, did_you_mean
 from hepanom.events import Events, Input, Jagged, Schema, hash64
 from hepanom_plugins.readers.clouds import Clouds, Header, Layout, named
 from hepanom_plugins.readers.faults import Faults
 from hepanom_plugins.readers.files import OnBadFile, base, match_files
 from hepanom_plugins.readers.peaks import Peaks
-from hepanom_plugins.readers.roles import Roles
+from hepanom_plugins.readers.roles import Roles, blamed_on
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,17 @@ class ATTPC(Peaks, Faults, Roles, Reader):
         classes = self.classes or dict.fromkeys(self.files, ())
         return replace(self.without(absent), path=tuple(files), files={}, classes=classes)
 
+    def unread(self) -> Sequence[Unread]:
+        """List the other columns of the first file that can be read, those of points and those of events."""
+        for file in self._files():
+            with suppress(BrokenFileError):
+                header = self._layout(file).header()
+                names = self._names(header, file)
+                used = {header.number, *header.extras, *(column for _, column in self.roles())}
+                points = [Unread(name, "number of each point") for name in names if name not in self.chosen([*names])]
+                return [*points, *(Unread(name, "number", "", 1, 1) for name in header.beside if name not in used)]
+        return ()
+
     def chosen(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the columns of the points that are read."""
         if self.features:
@@ -198,16 +210,17 @@ class ATTPC(Peaks, Faults, Roles, Reader):
     def _names(self, header: Header, file: str) -> dict[str, str]:
         """Return the points' columns, name -> as the file has it, after a check of the options against the header."""
         per_event = tuple(dict.fromkeys([*header.beside, *header.extras, header.number]))
-        try:
+        with blamed_on(file):
             names = named(header.columns, self.columns)
-            for role, column in self.roles():
-                if column not in per_event:
-                    raise InputError(f"{role}: there is no column {column!r} beside; {did_you_mean(column, per_event)}")
+            lost = [(place, column) for place, column in self.places() if column not in per_event]
+            if lost:
+                raise OptionError(
+                    (place, f"there is no column {column!r} beside; {did_you_mean(column, per_event)}")
+                    for place, column in lost
+                )
             self.chosen(tuple(names))
             self.check((*names, *per_event))
             self.check_columns(tuple(names))
-        except InputError as error:
-            raise InputError(f"{file}: {error}") from error
         return names
 
     def _described(self, file: str) -> Schema:

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int64
 from pydantic import Field
 
-from hepanom.contracts import Part, Reader
-from hepanom.errors import BrokenFileError, InputError, did_you_mean
+from hepanom.contracts import Part, Reader, Unread
+from hepanom.errors import BrokenFileError, InputError, OptionError, Place
 from hepanom.events import Events, Input, Schema
+from hepanom_plugins.readers import mistakes
 from hepanom_plugins.readers.expressions import parse
 from hepanom_plugins.readers.files import OnBadFile, base, find_files
-from hepanom_plugins.readers.objects import cloud, lead, members, per_event
+from hepanom_plugins.readers.objects import cloud, lead, lengths, members, per_event
 from hepanom_plugins.readers.roles import Roles
 
 CHUNK_BYTES = 8_000_000  # read at a time
 PART_BYTES = 64_000_000
 
 Kind = Literal["number", "numbers", "text", "other"]  # of one value per event, or a list of them
+HOLDS = {"number": "number", "numbers": "list of numbers", "text": "text", "other": "something that is not read"}
 C = TypeVar("C", bound="Columnar")  # beartype cannot read Self in a method
 
 
+@runtime_checkable
 class Columns(Protocol):
     """An open file: the kind of every column, and how to read some of them."""
 
@@ -47,8 +50,8 @@ class Group:
     """Files of one class, with what their events weigh."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
-    path: str | tuple[str, ...]
-    weight: float | str | None = None
+    path: Annotated[str | tuple[str, ...], Field(description="file, glob, folder or address, or several of them")]
+    weight: Annotated[float | str | None, Field(description="of each event: a number or an expression")] = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Columnar(Roles, Reader):
 
     def schema(self) -> Schema:
         """Describe the events from the headers of all files."""
-        first, names = "", tuple[str, ...]()
+        first, names, needed = "", tuple[str, ...](), list[str]()
         known: Mapping[str, Kind] = {}
         for file, _ in self._listed():
             try:
@@ -102,8 +105,9 @@ class Columnar(Roles, Reader):
                     raise
                 continue
             if not first:
-                first, known, names = file, found, self._names(found, file)
-            for column in self._read(known, first):
+                first, known = file, found
+                needed, names = self._read(known, first), self._names(known)
+            for column in needed:
                 if found.get(column) != known[column]:
                     what = f"is {found[column]}" if column in found else "is not there"
                     raise InputError(f"{file}: {self.called} {column!r} {what}, in {first} it is {known[column]}")
@@ -141,7 +145,7 @@ class Columnar(Roles, Reader):
         """
         group = dict(self._listed())[part.file]
         with self.opened(part.file) as content:
-            names, columns = self._names(content.kinds, part.file), self._read(content.kinds, part.file)
+            columns, names = self._read(content.kinds, part.file), self._names(content.kinds)
             first = part.start
             for count, arrays in content.chunks(columns, range(part.start, part.stop), CHUNK_BYTES):
                 yield self._events(arrays, names, np.arange(first, first + count), part.file, group)
@@ -155,6 +159,14 @@ class Columnar(Roles, Reader):
         absent = {text for role, text in self.roles() if role != "id" and not known.issuperset(parse(text).names)}
         classes: dict[str, tuple[str | int | float, ...]] = self.classes or dict.fromkeys(self.files, ())
         return replace(self.without(absent), path=tuple(files), files={}, classes=classes)
+
+    def unread(self) -> Sequence[Unread]:
+        """List the other columns of the first file that can be read; its first rows tell how long their lists are."""
+        for file, _ in self._listed():
+            with suppress(BrokenFileError), self.opened(file) as content:
+                read = {*self._read(content.kinds, file)}
+                return _described(content, [name for name in content.kinds if name not in read])
+        return ()
 
     def _listed(self) -> list[tuple[str, Group]]:
         """List the files with their group. Raises InputError for two that would give the same event ids."""
@@ -173,56 +185,51 @@ class Columnar(Roles, Reader):
             raise InputError("a file is in two groups of `files`; an event has one class")
         return found
 
-    def _expressions(self) -> list[tuple[str, str]]:
-        """List (option, text) of every expression."""
-        texts = [*self.roles(), *((f"derive.{name}", text) for name, text in self.derive.items())]
-        texts += [
-            ("files", g.weight) for g in self.files.values() if isinstance(g, Group) and isinstance(g.weight, str)
+    def _expressions(self) -> list[tuple[Place, str]]:
+        """List every expression with its place in the options, those of ``derive`` first."""
+        groups = [(name, group) for name, group in self.files.items() if isinstance(group, Group)]
+        return [
+            *((("derive", name), text) for name, text in self.derive.items()),
+            *([(("cut",), self.cut)] if self.cut else []),
+            *self.places(),
+            *((("files", name, "weight"), group.weight) for name, group in groups if isinstance(group.weight, str)),
         ]
-        return [*texts, *([("cut", self.cut)] if self.cut else [])]
 
-    def _names(self, known: Mapping[str, Kind], file: str) -> tuple[str, ...]:
-        """Return the feature columns."""
-        flat = [name for name, kind in known.items() if kind == "number"]
+    def _lists(self) -> list[tuple[Place, str]]:
+        """List the columns of lists that options name, with their places."""
+        clouds: list[tuple[Place, str]] = [(("points", name), text) for name, text in self.points.items()]
+        return [*clouds, *((("leading", text), text) for text in self.leading)]
+
+    def _check_options(self, known: Mapping[str, Kind], file: str) -> None:
+        """Raise OptionError for all that the columns of a file show to be wrong with the options."""
+        found = dict(mistakes.in_expressions(self._expressions(), known, self.called))
+        found |= dict(mistakes.in_lists(self._lists(), known, self.called))
+        found |= dict(mistakes.in_features(self.features, known, self.called))
+        flat = self._flat(known)
+        found = self.mistakes([*flat, *(text for _, text in self.roles() if text not in flat)]) | found
+        if found:
+            raise OptionError(found.items(), file)
+
+    def _flat(self, known: Mapping[str, Kind]) -> list[str]:
+        """Return the columns of one number per event: the file's, the derived ones, those of leading objects."""
         objects = [
             f"{column}[{rank}]"
-            for text, n in self.leading.items()
+            for text, most in self.leading.items()
             for column in members(text).values()
-            for rank in range(n)
+            for rank in range(most)
         ]
-        for pattern in self.features:
-            if known.get(pattern, "number") != "number":
-                raise InputError(
-                    f"{file}: {self.called} {pattern!r} holds {known[pattern]}, no feature; numbers go through "
-                    "`points`, `leading` or an expression in `derive`, text is for label, id or keep"
-                )
-        try:
-            roles = [text for _, text in self.roles() if text not in flat]
-            self.check([*flat, *self.derive, *objects, *roles])
-            return self.chosen([*flat, *self.derive, *objects]) if self.features else ()
-        except InputError as error:
-            raise InputError(f"{file}: {error}") from error
+        return [*(name for name, kind in known.items() if kind == "number"), *self.derive, *objects]
+
+    def _names(self, known: Mapping[str, Kind]) -> tuple[str, ...]:
+        """Return the feature columns."""
+        return self.chosen(self._flat(known)) if self.features else ()
 
     def _read(self, known: Mapping[str, Kind], file: str) -> list[str]:
-        """Return the columns that are read. Raises InputError for one that an option names and the file lacks."""
-        needed = [name for name in self._names(known, file) if name in known]
-        for option, text in self._expressions():
-            for name in parse(text).names:
-                if name not in known and name not in self.derive:
-                    raise InputError(
-                        f"{file}: {option}: {text!r}: there is no {self.called} {name!r}; "
-                        f"{did_you_mean(name, [*known, *self.derive])}"
-                    )
-                needed += [name] if name in known else []
-        for text in (*self.points.values(), *self.leading):
-            for column in members(text).values():
-                if known.get(column) != "numbers":
-                    what = f"holds one {known[column]} per event" if column in known else "is not there"
-                    raise InputError(
-                        f"{file}: {text}: {self.called} {column!r} {what}; a list of numbers is needed; "
-                        f"{did_you_mean(column, [name for name, kind in known.items() if kind == 'numbers'])}"
-                    )
-                needed.append(column)
+        """Return the columns that are read. Raises OptionError for one that an option names and the file lacks."""
+        self._check_options(known, file)
+        needed = [name for name in self._names(known) if name in known]
+        needed += [name for _, text in self._expressions() for name in parse(text).names if name in known]
+        needed += [column for _, text in self._lists() for column in members(text).values()]
         return list(dict.fromkeys(needed))
 
     def _events(
@@ -256,3 +263,20 @@ class Columnar(Roles, Reader):
             events = replace(events, label=np.full(len(rows), index))
         beside = {self.counter: rows, **events.beside}
         return replace(events, beside=beside, tally={what: count for what, count in tally.items() if count})
+
+
+def _described(content: Columns, names: Sequence[str]) -> list[Unread]:
+    """Say what columns hold, and how many values the first rows have."""
+    plain = [name for name in names if content.kinds[name] in ("number", "numbers")]
+    edges = content.edges(plain, CHUNK_BYTES) if plain else [0]
+    _, arrays = next(content.chunks(plain, range(edges[1]), CHUNK_BYTES)) if len(edges) > 1 else (0, {})
+    found: list[Unread] = []
+    for name in names:
+        kind, array = content.kinds[name], arrays.get(name)
+        if array is None or not len(array):
+            found.append(Unread(name, HOLDS[kind]))
+        elif kind == "number":
+            found.append(Unread(name, HOLDS[kind], str(array.dtype), 1, 1))
+        else:
+            found.append(Unread(name, HOLDS[kind], *lengths(array)))
+    return found

@@ -13,12 +13,12 @@ import polars as pl
 from jaxtyping import Bool, Float32, Float64, Int, Int64, Shaped
 from pydantic import Field
 
-from hepanom.contracts import Part, Reader
+from hepanom.contracts import Part, Reader, Unread
 from hepanom.errors import InputError
 from hepanom.events import Events, Input, Schema, hash64
-from hepanom_plugins.readers.delimited import Table, Type, guess_types, read_header, read_rows
+from hepanom_plugins.readers.delimited import Table, Type, guess_types, hold_text, read_header, read_rows
 from hepanom_plugins.readers.files import OnBadFile, base, blame_the_file_first, match_files
-from hepanom_plugins.readers.roles import TILE, Roles, matched
+from hepanom_plugins.readers.roles import TILE, Roles, blamed_on, matched
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +27,11 @@ log = logging.getLogger(__name__)
 class Csv(Roles, Reader):
     """Reads a table: a header, then one event a row, with features as float32 in the input ``features``.
 
-    An empty field and ``nan`` are missing and become NaN. Columns of ``id``, ``keep`` and ``category`` travel in
-    ``Events.beside`` as int64, float64 or str, by what the first thousand rows of the first file hold. The event id is
-    the hash of the ``id`` columns; without them that of the file's base name (less ``.gz``) and the row number, which
-    then travels beside as ``row``. A file is one part, read in order in blocks of some 8 MB of text.
+    An empty field and ``nan`` are missing and become NaN. By default all columns are features but those that hold
+    words, and nothing like a number, in the first thousand rows of the first file. Columns of ``id``, ``keep`` and
+    ``category`` travel in ``Events.beside`` as int64, float64 or str, by what these rows hold. The event id is the hash
+    of the ``id`` columns; without them that of the file's base name (less ``.gz``) and the row number, which then
+    travels beside as ``row``. A file is one part, read in order in blocks of some 8 MB of text.
     """
 
     path: Annotated[str | tuple[str, ...], Field(description="file or glob, or several; all have the same header")]
@@ -56,7 +57,7 @@ class Csv(Roles, Reader):
             twin = files[names.index(name)]
             if twin != file and not self.id:
                 raise InputError(f"{twin} and {file} would give the same event ids; rename one or set `id`")
-        columns = self.chosen(first.names)
+        columns = self._features(first)
         units = tuple(self.unit(column) for column in columns)
         beside = self.beside() if self.id else tuple(dict.fromkeys(["row", *self.beside()]))
         return Schema({"features": Input("table", columns, units)}, tuple(self.classes), self.targets, beside)
@@ -71,8 +72,8 @@ class Csv(Roles, Reader):
         Raises InputError, naming file, line and column, for a broken file, a field that is no number, a short or long
         row, an unknown label, a missing weight or id.
         """
-        table = self._table(match_files(self.path)[0]).at(part.file)
-        features = self.chosen(table.names)
+        first = self._table(match_files(self.path)[0])
+        table, features = first.at(part.file), self._features(first)
         with blame_the_file_first(part.file):
             for line, rows in read_rows(table):
                 yield self._events(table, features, rows, line)
@@ -86,19 +87,31 @@ class Csv(Roles, Reader):
         types = {column: kind for column, kind in self.types.items() if column not in absent}
         return replace(self.without(absent), path=tuple(files), types=types)
 
+    def unread(self) -> Sequence[Unread]:
+        """List the other columns."""
+        table = self._table(match_files(self.path)[0])
+        used, words = {*self._features(table), *(column for _, column in self.roles())}, hold_text(table)
+        left = [name for name in table.names if name not in used]
+        return [Unread(name, "text" if name in words else "number", "", 1, 1) for name in left]
+
     def _table(self, file: str) -> Table:
         """Return names and types of a file's columns, after a check of the options against its header."""
         with blame_the_file_first(file):
             names = read_header(file, self.separator)
-            try:
+            with blamed_on(f"{file}:1"):
                 self._check(names)
-            except InputError as error:
-                raise InputError(f"{file}:1: {error}") from error
-            types: dict[str, Type] = dict.fromkeys((*self.chosen(names), *self.targets), "float32")
+            features = self._features(Table(file, names, {}, self.separator))
+            types: dict[str, Type] = dict.fromkeys((*features, *self.targets), "float32")
             types |= {column: "float" for role, column in self.roles() if role == "weight"}
             types |= {column: "str" for role, column in self.roles() if role == "label"}
             table = Table(file, names, types, self.separator)
             return replace(table, types=types | guess_types(table, self.beside()) | self.types)
+
+    def _features(self, table: Table) -> tuple[str, ...]:
+        """Return the features: by default all columns but those of text, as long as there are others."""
+        words = hold_text(table) if self.features == ("*",) else ()
+        columns = self.chosen(table.names)
+        return tuple(name for name in columns if name not in words) or columns
 
     def _check(self, names: Sequence[str]) -> None:
         self.check(names)

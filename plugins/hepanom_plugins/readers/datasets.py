@@ -83,7 +83,7 @@ def search(content: Any, used: set[str]) -> str:
         if any(name.startswith(f"{frame}/") for frame in wide) or name in used or name.rpartition("/")[2] in used:
             return
         if isinstance(entry, h5py.Group):
-            if _pandas(entry):
+            if pandas_format(entry):
                 wide[name] = "pandas"
         elif entry.dtype.kind in NUMBERS and _per_event(entry):
             parent = entry.parent.name.strip("/") or "/"
@@ -114,9 +114,9 @@ def columns_of(content: Any, name: str, names: Sequence[str]) -> dict[str, Place
     """
     entry = find(content, name)
     if isinstance(entry, h5py.Group):
-        if _pandas(entry) == "fixed":
+        if pandas_format(entry) == "fixed":
             return _fixed(entry)
-        if _pandas(entry) == "table":
+        if pandas_format(entry) == "table":
             return {column: place for column, place in _fields(entry["table"]).items() if column != "index"}
         found = beside(entry)
         if not found:
@@ -226,7 +226,7 @@ def _holds(dtype: np.dtype[Any]) -> Holds:
     return "text" if dtype.kind == "S" or h5py.check_string_dtype(dtype) else "something else"
 
 
-def _pandas(group: Any) -> str | None:
+def pandas_format(group: Any) -> str | None:
     """Return how pandas wrote a frame into this group, None where it did not."""
     return PANDAS.get("".join(texts(group, "pandas_type")))
 

@@ -107,9 +107,7 @@ def _header(file: str, separator: str) -> tuple[str, ...]:
 
 def guess_types(table: Table, columns: Sequence[str]) -> dict[str, Type]:
     """Return ``int``, ``float`` or ``str`` for each column, whatever fits all of the first ``SAMPLE`` rows."""
-    with open_text(table.file) as stream:
-        stream.readline()
-        text = b"".join(islice(stream, SAMPLE))
+    text = _first_rows(table.file)
     types: dict[str, Type] = {}
     for column in columns:
         whole, number = (replace(table, types={column: kind}) for kind in ("int", "float"))
@@ -118,6 +116,26 @@ def guess_types(table: Table, columns: Sequence[str]) -> dict[str, Type]:
         else:
             types[column] = "float" if _parses(number, text) else "str"
     return types
+
+
+def hold_text(table: Table) -> tuple[str, ...]:
+    """Return the columns with words, and nothing like a number, in the first ``SAMPLE`` rows: 1,5 is a number."""
+    found, text = replace(table, types=dict.fromkeys(table.names, "str")), _first_rows(table.file)
+    if not _parses(found, text):
+        return ()  # reading says why
+    rows = found.scan(text)
+    number = (
+        pl.all().str.contains(r"^\s*[-+]?[.,]?\d")
+        | pl.all().str.strip_chars().cast(pl.Float64, strict=False).is_not_null()
+    )
+    some, numbers = rows.select(pl.all().count() > 0).row(0), rows.select(number.any()).row(0)
+    return tuple(name for name, has, like in zip(rows.columns, some, numbers, strict=True) if has and not like)
+
+
+def _first_rows(file: str) -> bytes:
+    with open_text(file) as stream:
+        stream.readline()
+        return b"".join(islice(stream, SAMPLE))
 
 
 def read_rows(table: Table) -> Iterator[tuple[int, pl.DataFrame]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Annotated, Any
@@ -13,13 +14,14 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 from pydantic import Field
 
-from hepanom.contracts import Part, Reader
+from hepanom.contracts import Part, Reader, Unread
 from hepanom.errors import BrokenFileError, InputError
 from hepanom.events import Events, Input, Schema
 from hepanom_plugins.readers import datasets
 from hepanom_plugins.readers.datasets import Picture, Place
 from hepanom_plugins.readers.files import OnBadFile, base, match_files
-from hepanom_plugins.readers.roles import Roles
+from hepanom_plugins.readers.roles import Roles, blamed_on
+from hepanom_plugins.readers.unread import columns_left, elsewhere
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +162,17 @@ class Hdf5(Roles, Reader):
             log.info("%s: without %s", file, ", ".join(sorted(absent)))
         return replace(self.without(absent), path=tuple(files))
 
+    def unread(self) -> Sequence[Unread]:
+        """List the other columns, and all other datasets, of the first file that can be read."""
+        for file in match_files(self.path):
+            with suppress(BrokenFileError), datasets.opened(file) as content:
+                columns, others, images = self._known(content)
+                held, places = self._held(content, file), {**others, **columns}
+                left = {name: places[name] for name in places if name not in {**held.features, **held.roles}}
+                seen = {place.dataset for place in places.values()} | {entry.dataset for entry in images.values()}
+                return [*columns_left(content, left, held.rows), *elsewhere(content, seen, held.rows)]
+        return ()
+
     def _known(self, content: Any) -> tuple[dict[str, Place], dict[str, Place], dict[str, Picture]]:
         """Return the table's columns, the columns that lie beside it, and the images."""
         used = {column for _, column in self.roles()}
@@ -185,7 +198,7 @@ class Hdf5(Roles, Reader):
 
     def _held(self, content: Any, file: str) -> Held:
         """Return what is read of a file, after a check of the options. Raises InputError that names the file."""
-        try:
+        with blamed_on(file):
             columns, others, images = self._known(content)
             channels = [channel for picture in images.values() for channel in picture.channels]
             everything = {**others, **columns}
@@ -206,8 +219,6 @@ class Hdf5(Roles, Reader):
                 features={name: columns[name] for name in names}, roles=roles, images=images, inputs=inputs, rows=0
             )
             return replace(held, rows=datasets.rows(content, held.datasets()))
-        except InputError as error:
-            raise InputError(f"{file}: {error}") from error
 
     def _table(self, columns: Mapping[str, Place]) -> Input:
         return Input("table", tuple(columns), tuple(self.unit(name, place.unit) for name, place in columns.items()))

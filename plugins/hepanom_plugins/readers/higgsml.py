@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from hepanom.contracts import Part, Reader
+from hepanom.contracts import Part, Reader, Unread
 from hepanom.errors import InputError
 from hepanom.events import Events, Schema
 from hepanom_plugins.readers.csv import Csv
@@ -95,6 +95,10 @@ class HiggsML(Reader):
     def on(self, files: Sequence[str]) -> Reader:
         """Return a reader for other files, in which weight and label may be missing."""
         return replace(self, path=tuple(files))._csv().on(files)
+
+    def unread(self) -> Sequence[Unread]:
+        """List the other columns."""
+        return self._csv().unread()
 
     def _csv(self) -> Csv:
         names = read_header(match_files(self.path)[0], ",")

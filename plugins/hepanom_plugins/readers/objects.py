@@ -14,6 +14,12 @@ from hepanom.errors import InputError
 from hepanom.events import Jagged
 from hepanom_plugins.readers.expressions import Expression
 
+EVENT: Mapping[str, Any] = {  # columns of one event, by what they hold
+    "number": np.ones(1),
+    "numbers": ak.Array([[1.0]]),
+    "text": ak.Array(["a"]),
+}
+
 
 def members(text: str) -> dict[str, str]:
     """Return member -> branch of ``Jet_{Px,Py}``, or the branch itself for a text without braces."""
@@ -21,6 +27,12 @@ def members(text: str) -> dict[str, str]:
     if found is None:
         return {text: text}
     return {name.strip(): f"{found[1]}{name.strip()}{found[3]}" for name in found[2].split(",")}
+
+
+def lengths(array: Any) -> tuple[str, int, int]:
+    """Return the type of the values in a jagged column, and how many of them the shortest and longest list have."""
+    counts = ak.to_numpy(ak.num(array, axis=1))
+    return str(ak.flatten(array).layout.dtype), int(counts.min()), int(counts.max())
 
 
 def per_event(expression: Expression, columns: Mapping[str, Any], events: int) -> Any:

@@ -19,7 +19,7 @@ from hepanom.errors import BrokenFileError, InputError
 from hepanom.events import Events, Input, Schema
 from hepanom_plugins.readers.counts import Counts, Header, Normalize, Source, entries, normalized, told
 from hepanom_plugins.readers.files import OnBadFile, base, match_files
-from hepanom_plugins.readers.roles import Roles
+from hepanom_plugins.readers.roles import Roles, blamed_on
 
 log = logging.getLogger(__name__)
 
@@ -183,11 +183,9 @@ class Occupancy(Roles, Reader):
     def _header(self, file: str) -> Header:
         """Return what a file says, after a check of the options against it."""
         header = self._source(file).header()
-        try:
+        with blamed_on(file):
             self.check([*header.columns, *header.channels, "entries"])
             self.chosen(header.channels)
-        except InputError as error:
-            raise InputError(f"{file}: {error}") from error
         return header
 
     def _events(self, counts: Counts, places: Sequence[int], rows: Int64[np.ndarray, " event"], file: str) -> Events:

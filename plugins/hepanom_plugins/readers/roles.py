@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Annotated, TypeVar
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 from pydantic import Field
 
-from hepanom.errors import InputError, did_you_mean
+from hepanom.errors import InputError, OptionError, Place, did_you_mean
 from hepanom.events import Events, Jagged, hash64, match_columns
 from hepanom_plugins.readers.files import base
 
@@ -51,9 +52,19 @@ class Roles:
 
     def roles(self) -> list[tuple[str, str]]:
         """List (option, column) for every column that an option other than ``features`` names."""
-        roles = {"id": self.id, "keep": self.keep, "category": (self.category,)}
-        roles |= {"targets": self.targets, "label": (self.label,), "weight": (self.weight,)}
-        return [(role, column) for role, columns in roles.items() for column in columns if column is not None]
+        return [(str(place[0]), column) for place, column in self.places()]
+
+    def places(self) -> list[tuple[Place, str]]:
+        """List the same with the place of each in the options: ``("id", 0)``."""
+        options = [("id", self.id), ("keep", self.keep), ("category", self.category), ("targets", self.targets)]
+        options += [("label", self.label), ("weight", self.weight)]
+        found: list[tuple[Place, str]] = []
+        for role, columns in options:
+            if isinstance(columns, tuple):
+                found += [((role, index), column) for index, column in enumerate(columns)]
+            elif columns is not None:
+                found.append(((role,), columns))
+        return found
 
     def beside(self) -> tuple[str, ...]:
         """Return the columns that travel beside the events."""
@@ -70,25 +81,37 @@ class Roles:
         return self.units[column] if column in self.units else next(by_pattern, default)
 
     def check(self, names: Sequence[str]) -> None:
-        """Raise InputError for options that contradict each other or name a column that is not among ``names``."""
+        """Raise OptionError for options that contradict each other or name a column that is not among ``names``."""
+        if found := self.mistakes(names):
+            raise OptionError(found.items())
+
+    def mistakes(self, names: Sequence[str]) -> dict[Place, str]:
+        """Return what is wrong with such options by their places."""
+        found: dict[Place, str] = {}
         used: dict[str, str] = {}
-        for role, column in [*self.roles(), *(("features", pattern) for pattern in self.features)]:
+        features = [(("features", index), pattern) for index, pattern in enumerate(self.features)]
+        for place, column in [*self.places(), *features]:
+            role = str(place[0])
             if role != "features" and column not in names:
-                raise InputError(f"{role}: column {column!r} is not there; {did_you_mean(column, names)}")
+                found[place] = f"column {column!r} is not there; {did_you_mean(column, names)}"
             other = used.setdefault(column, role)
             if other != role and not {other, role} <= BESIDE:
-                raise InputError(f"column {column!r} cannot be both in `{other}` and in `{role}`")
-        matched("units", self.units, self.chosen(names))
-        self.check_classes()
+                found[place] = f"column {column!r} cannot be both in `{other}` and in `{role}`"
+        try:
+            matched("units", self.units, self.chosen(names))
+        except OptionError as error:
+            found = dict(error.mistakes) | found
+        return found | dict(self.class_mistakes())
 
-    def check_classes(self) -> None:
-        """Raise InputError for a label without classes, or a value of two classes."""
+    def class_mistakes(self) -> Iterator[tuple[Place, str]]:
+        """Yield a label without classes, and each value of two classes."""
         class_of = [(value, name) for name, values in self.classes.items() for value in values]
         if self.label is not None and not class_of:
-            raise InputError(f"label {self.label!r} needs `classes`: class name -> its values in that column")
+            yield ("label",), f"column {self.label!r} needs `classes`: class name -> its values in that column"
         for value, name in class_of:
             if dict(class_of)[value] != name:
-                raise InputError(f"classes: {value!r} cannot be both {name!r} and {dict(class_of)[value]!r}")
+                other = dict(class_of)[value]
+                yield ("classes", name), f"{value!r} cannot be both {name!r} and {other!r}"
 
     def without(self: R, absent: set[str]) -> R:
         """Return these roles less the optional columns that other files lack; what makes an event unique stays."""
@@ -196,12 +219,28 @@ class Rows:
             )
 
 
-def matched(option: str, patterns: Iterable[str], columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that the patterns of an option name. Raises InputError, naming the option, for none."""
+@contextmanager
+def blamed_on(file: str) -> Iterator[None]:
+    """Let what is wrong with the options say the file that shows it."""
     try:
-        return tuple(match_columns(tuple(patterns), columns))
+        yield
+    except OptionError as error:
+        raise OptionError(error.mistakes, file) from error
     except InputError as error:
-        raise InputError(f"{option}: {error}") from error
+        raise InputError(f"{file}: {error}") from error
+
+
+def matched(option: str, patterns: Sequence[str] | Mapping[str, str], columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that the patterns of an option name. Raises OptionError for those that match none."""
+    lost: list[tuple[Place, str]] = []
+    for index, pattern in enumerate(patterns):
+        try:
+            match_columns((pattern,), columns)
+        except InputError as error:
+            lost.append(((option, pattern if isinstance(patterns, Mapping) else index), str(error)))
+    if lost:
+        raise OptionError(lost)
+    return tuple(match_columns(tuple(patterns), columns))
 
 
 def _plain(column: Shaped[np.ndarray, " event"]) -> Shaped[np.ndarray, " event"]:

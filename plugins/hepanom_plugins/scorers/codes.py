@@ -1,4 +1,4 @@
-"""How strange an event's latent code is among the codes of the training background."""
+"""How strange an event's latent code is among the codes of the training events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hepanom_plugins.models.mahalanobis import squared_distance, whitening
 
 @dataclass(frozen=True)
 class CodeMahalanobis(Scorer):
-    """Squared Mahalanobis distance of the latent code from the mean code of the training background.
+    """Squared Mahalanobis distance of the latent code from the mean code of the training events.
 
         score(x) = (z - m)^T C^+ (z - m),   z = latent_mean(x)
 
@@ -51,7 +51,7 @@ class CodeMahalanobis(Scorer):
 
 @dataclass(frozen=True)
 class CodeKNN(Neighbours, Scorer):
-    """Distance of the latent code to its nearest neighbours among the codes of the training background.
+    """Distance of the latent code to its nearest neighbours among the codes of the training events.
 
     With d_1 <= ... <= d_k the Euclidean distances of z = latent_mean(x) to the k nearest of the references' codes,
 

@@ -19,9 +19,10 @@ KNOTS = 4096  # places where the background's distribution is kept; half of them
 
 @dataclass(frozen=True)
 class Combine(Scorer):
-    """Several earlier scores of the recipe as one, after each was turned into its background rank.
+    """Several earlier scores of the recipe as one, after each was turned into its rank.
 
-    With r_k in [0, 1) the share of the valid background, by weight, whose score k is at most the event's:
+    With r_k in [0, 1) the share, by weight, of valid events of the kind that trains, background unless ``train.on`` is
+    ``all``, whose score k is at most the event's:
 
     - ``and``: min_k r_k, above a cut where every score is,
     - ``or``: 1 - prod_k (1 - r_k), near 1 where any score is,

@@ -18,7 +18,7 @@ from hepanom.contracts import Batch, Network, Outputs, Scorer, State
 class CriticScore(Scorer):
     """How far the critic's value c(x) is from what it should be, in one of three senses.
 
-    - ``median``: |c(x) - m|, with m the median of c over the training background, by weight; this is the distance for a
+    - ``median``: |c(x) - m|, with m the median of c over the training events, by weight; this is the distance for a
       Wasserstein critic, whose values have no origin,
     - ``half``: 2 |d(x) - 1/2| = |tanh(c(x) / 2)| with d = 1 / (1 + exp(-c)), for the critics whose value is the logit
       of a probability (``gan``, ``anogan``, ``bigan``); of a Wasserstein critic it means nothing. The thesis flags

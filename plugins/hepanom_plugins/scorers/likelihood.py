@@ -20,9 +20,8 @@ class Likelihood(Scorer):
     with y what the transforms made of the reader's x, p(y) the model's density and ln |dy/dx| the batch's
     ``log_jacobian``, 0 where no transform has one. Scores of models behind different transforms of the same columns
     thus compare, in nats, and depend on the units as a density does. Columns that a transform adds or takes away change
-    what the density is of; and of a model with a ``condition`` the Jacobian of the condition's own columns is in the
-    score as well: a constant after standardize, while transforms that are no straight lines, such as logit, should
-    leave these columns out.
+    what the density is of. Of a model with a ``condition`` c the score is -ln p(x | c): what transforms do to c is not
+    in it, nor what they did to columns that have left the table.
 
     References:
         B. Nachman, D. Shih, Anomaly detection with density estimation, Phys. Rev. D 101 (2020) 075042,

@@ -24,7 +24,7 @@ class ResidualPull(Scorer):
         score(x, y) = sum_t ((y_t - p_t(x)) / (c_t s_t(x)))^2
 
     with targets y, prediction p and the model's ``spread`` s, or s = 1 where it gives none. c_t is measured on the
-    training background: 68.27 % of its weight has |y_t - p_t| / s_t below c_t. So c is 1 where the model's spread is
+    training events: 68.27 % of their weight has |y_t - p_t| / s_t below c_t. So c is 1 where the model's spread is
     true, and for a point regression c s is the width of its residuals, whatever their tails. Where residuals are normal
     and independent, scores follow a chi-squared distribution with as many degrees of freedom as there are targets.
 
@@ -35,7 +35,7 @@ class ResidualPull(Scorer):
     needs: ClassVar[frozenset[str]] = frozenset({"prediction"})
 
     def fit(self, batches: Iterable[tuple[Batch, Outputs]]) -> State:
-        """Measure c on the training background. Raises InputError for events without target."""
+        """Measure c on the training events. Raises InputError for events without target."""
         found = [(_pulls(batch, outputs).abs(), batch.weight) for batch, outputs in batches]
         pulls, weight = (torch.cat(column).double().cpu().numpy() for column in zip(*found, strict=True))
         order = np.argsort(pulls, axis=0, kind="stable")

@@ -25,9 +25,9 @@ class Clip(Transform):
     """Cut what lies below or above a range to its ends: y = min(max(x, low), high).
 
     The ends are ``low`` and ``high`` in the columns' unit, either of which may be left out, or they are ``quantiles``
-    of each column: the weighted shares of the training background that lie below them, from a sample where it has more
+    of each column: the weighted shares of the training events that lie below them, from a sample where it has more
     than 524,288 events. The quantiles 0 and 1 are its lowest and highest value. A column without a finite value in the
-    training background is not cut.
+    training events is not cut.
 
     How many values were cut is counted for each column. Missing and infinite values stay: the core reports them.
     Columns and units stay, too. ``log_jacobian`` does not change: dy/dx = 1 for what is not cut, and what is cut has no
@@ -40,7 +40,7 @@ class Clip(Transform):
     low: Annotated[Value | None, Field(description="lowest value, in the column's unit")] = None
     high: Annotated[Value | None, Field(description="highest value, in the column's unit")] = None
     quantiles: Annotated[
-        tuple[Share, Share] | None, Field(description="shares of the training background below low and high")
+        tuple[Share, Share] | None, Field(description="shares of the training events below low and high")
     ] = None
 
     def measure(self, events: Events, schema: Schema) -> Sketch:

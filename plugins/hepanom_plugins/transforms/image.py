@@ -30,7 +30,7 @@ class Image(Transform):
     the last. Points outside of either range, and those whose coordinate is missing or infinite, are left out and
     counted. ``range`` is
 
-    - ``background``: from the lowest to the highest finite value in the training background, measured once,
+    - ``background``: from the lowest to the highest finite value in the training events, measured once,
     - ``event``: from each event's own lowest to its highest; position and size of the event are lost,
     - two intervals, one for each axis, in their units.
 
@@ -55,7 +55,7 @@ class Image(Transform):
     ] = (32, 32)
     range: Annotated[
         Literal["background", "event"] | tuple[Interval, Interval],
-        Field(description="[low, high] for both axes; or of the training background, or of every event"),
+        Field(description="[low, high] for both axes; or of the training events, or of every event"),
     ] = "background"
     value: Annotated[str, Field(description="column that pixels sum up, or `points` for their number")] = "charge"
     log: Annotated[bool, Field(description="sgn(q) ln(1 + |q| / scale) in place of q / scale")] = False
@@ -84,7 +84,7 @@ class Image(Transform):
         for axis, low in zip(self.axes, sketch.get("low", ()), strict=False):
             if low == np.inf:
                 raise InputError(
-                    f"image: no event of the training background has a point with a finite {axis}, so that there is no "
+                    f"image: no training event has a point with a finite {axis}, so that there is no "
                     "range; check what the reader leaves out, or give `range`"
                 )
         return sketch
@@ -123,7 +123,8 @@ class Image(Transform):
             np.add.at(pixels[start : start + len(points) * rows * columns], index, values)
         image = self._scaled(pixels).reshape(len(events), 1, rows, columns)
         told = {"points outside of the image left out": outside}
-        return replace(exchanged(events, name, "image", image, told), log_jacobian=None)
+        left = {column: values for column, values in events.log_jacobian.items() if column != name}
+        return replace(exchanged(events, name, "image", image, told), log_jacobian=left)
 
     def _value(self, cloud: Input) -> tuple[int, ...]:
         return sources(self.value, cloud, "image: value")

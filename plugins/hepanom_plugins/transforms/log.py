@@ -12,15 +12,15 @@ from hepanom.contracts import State, Transform
 from hepanom.errors import InputError
 from hepanom.events import Events, Schema
 from hepanom_plugins.transforms.columns import Patterns, matched
-from hepanom_plugins.transforms.table import features_of, undone
+from hepanom_plugins.transforms.table import features_of, undone, with_log_jacobian
 
 
 @dataclass(frozen=True)
 class Log(Transform):
     """Replace chosen columns by their natural logarithm: y = log(x + offset), with the offset in the column's unit.
 
-    Missing values stay missing. A unit becomes ``log(unit)``. ``log_jacobian`` grows by sum log |dy/dx| =
-    -sum log(x + offset) over the values that are there, so that log p(x) = log p(y) + log_jacobian. Undone by
+    Missing values stay missing. A unit becomes ``log(unit)``. ``log_jacobian`` grows by log |dy/dx| =
+    -log(x + offset) where the value is there, so that log p(x) = log p(y) + sum log_jacobian. Undone by
     x = exp(y) - offset.
 
     Raises InputError for a pattern that matches no column, and for x + offset <= 0.
@@ -43,7 +43,7 @@ class Log(Transform):
         """Return the events with logarithms in the chosen columns, in the precision that they have."""
         name, table = schema.table()
         features = np.array(events.inputs[name])
-        log_jacobian = np.zeros(len(events)) if events.log_jacobian is None else events.log_jacobian.astype(np.float64)
+        grown = {}
         for index in matched(self.columns, schema):
             argument = features[:, index].astype(np.float64) + self.offset
             if (argument <= 0).any():
@@ -54,8 +54,8 @@ class Log(Transform):
                 )
             logarithm = np.log(argument)
             features[:, index] = logarithm
-            log_jacobian = log_jacobian - np.where(np.isnan(logarithm), 0.0, logarithm)
-        return replace(events, inputs={**events.inputs, name: features}, log_jacobian=log_jacobian)
+            grown[table.columns[index]] = -np.where(np.isnan(logarithm), 0.0, logarithm)
+        return with_log_jacobian(replace(events, inputs={**events.inputs, name: features}), grown)
 
     def undo(self, events: Events, schema: Schema, state: State) -> Events:
         """Return the events with x = exp(y) - offset in the chosen columns."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -14,32 +14,32 @@ from hepanom.events import Events, Schema
 from hepanom_plugins.transforms.columns import Patterns, matched
 from hepanom_plugins.transforms.table import (
     features_of,
-    log_jacobian_of,
     undone,
     width_of_constant,
     with_features,
+    with_log_jacobian,
     with_pure_numbers,
 )
 
 
 @dataclass(frozen=True)
 class Logit(Transform):
-    """Stretch the range of the training background to the whole axis, as flows on bounded features need it.
+    """Stretch the range of the training events to the whole axis, as flows on bounded features need it.
 
         y = log((u + m) / (1 - u + m)),   u = (x - low) / (high - low)
 
-    with the lowest and highest finite value of each column in the training background, whatever the weights, events of
+    with the lowest and highest finite value of each column in the training events, whatever the weights, events of
     weight zero apart, and the ``margin`` m, which keeps y within -log((1 + m) / m) and log((1 + m) / m). This is the
     logit of alpha + (1 - 2 alpha) u with alpha = m / (1 + 2 m). A value outside of the range is cut to its end, and
     counted for its column. A column that is constant gets a range of 1 around it. Missing and infinite values stay: the
     core reports them.
 
-    The units become those of pure numbers. ``log_jacobian`` grows, over the values that are there, by
+    The units become those of pure numbers. ``log_jacobian`` grows, where the value is there, by
 
-        sum log dy/dx = sum [log(1 + 2 m) - log(u + m) - log(1 - u + m) - log(high - low)]
+        log dy/dx = log(1 + 2 m) - log(u + m) - log(1 - u + m) - log(high - low)
 
-    so that log p(x) = log p(y) + log_jacobian; for a value that was cut, it is that at the end. Undone, a value that
-    was cut comes back as the end.
+    so that log p(x) = log p(y) + sum log_jacobian; for a value that was cut, it is that at the end. Undone, a value
+    that was cut comes back as the end.
 
     References:
         L. Dinh, J. Sohl-Dickstein, S. Bengio, Density estimation using Real NVP, ICLR 2017, arXiv:1605.08803.
@@ -78,8 +78,8 @@ class Logit(Transform):
     def apply(self, events: Events, schema: Schema, state: State) -> Events:
         """Return the events with logits in the chosen columns, in the precision that they have."""
         chosen, names = matched(self.columns, schema), schema.table()[1].columns
-        features, log_jacobian, margin = features_of(events, schema).copy(), log_jacobian_of(events), self.margin
-        told = {}
+        features, margin = features_of(events, schema).copy(), self.margin
+        told, grown = {}, {}
         for index, low, high in zip(chosen, state["low"], state["high"], strict=True):
             there = np.isfinite(features[:, index])
             share = (features[there, index].astype(np.float64) - low) / (high - low)
@@ -87,8 +87,9 @@ class Logit(Transform):
             share = share.clip(0, 1)
             below, above = np.log(share + margin), np.log(1 - share + margin)
             features[there, index] = below - above
-            log_jacobian[there] += np.log1p(2 * margin) - below - above - np.log(high - low)
-        return replace(with_features(events, schema, features, told), log_jacobian=log_jacobian)
+            grown[names[index]] = np.zeros(len(events))
+            grown[names[index]][there] = np.log1p(2 * margin) - below - above - np.log(high - low)
+        return with_log_jacobian(with_features(events, schema, features, told), grown)
 
     def undo(self, events: Events, schema: Schema, state: State) -> Events:
         """Return the events with x = low + (high - low) ((1 + 2 m) / (1 + exp(-y)) - m)."""

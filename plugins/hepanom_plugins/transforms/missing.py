@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -17,14 +17,14 @@ from hepanom_plugins.transforms.table import features_of, undone
 
 @dataclass(frozen=True)
 class Missing(Transform):
-    """Replace missing values (NaN) by one value per column, measured on the training background.
+    """Replace missing values (NaN) by one value per column, measured on the training events.
 
     ``fill`` is the weighted mean, the weighted median or the minimum of the column's finite values, or a number for
     all columns. The median is exact up to 524,288 events. Beyond, it comes from a sample, and its rank has a standard
     deviation of at most 0.0007 / sqrt(f), f being the share of the weight at which the column is present. Columns that
     were never missing in training have their fill, too: they may be missing later.
 
-    A column whose values in the training background are all equal after filling leaves the table: one that is missing
+    A column whose values in the training events are all equal after filling leaves the table: one that is missing
     everywhere, one that is constant and never missing, and one that is constant where it is there and filled with that
     same constant. With ``indicator``, ``COLUMN_missing`` (1 where the value was missing, else 0) is appended for each
     column that is missing in some training events, not all, so that the last of these cases keeps its information.
@@ -36,9 +36,11 @@ class Missing(Transform):
     for an indicator whose name is taken.
     """
 
+    fitted_columns: ClassVar[bool] = True
+
     fill: Annotated[
         Literal["mean", "median", "minimum"] | Annotated[float, Field(allow_inf_nan=False)],
-        Field(description="mean, median or minimum of the training background, or a number for all columns"),
+        Field(description="mean, median or minimum of the training events, or a number for all columns"),
     ] = "median"
     indicator: Annotated[bool, Field(description="append COLUMN_missing, 0 or 1, where a column misses values")] = False
 
@@ -71,7 +73,7 @@ class Missing(Transform):
         keep, indicator = ~(nowhere | constant), sometimes & self.indicator
         if not (keep.any() or indicator.any()):
             raise InputError(
-                "missing: every column is missing or constant in the training background, no feature is left; check "
+                "missing: every column is missing or constant in the training events, no feature is left; check "
                 "the reader's columns, and train.per: a category needs events that differ"
             )
         fill = np.where(nowhere, np.nan, np.where(constant, low, fill))

@@ -16,6 +16,7 @@ from hepanom.events import Events, Input, Schema, match_columns
 from hepanom_plugins.transforms import moments
 from hepanom_plugins.transforms.points import clouds_of, described, exchanged, rows_of
 from hepanom_plugins.transforms.standardize import Standardize
+from hepanom_plugins.transforms.table import with_log_jacobian
 
 Interval = Annotated[tuple[float, float], Field(description="lowest and highest value")]
 
@@ -30,13 +31,13 @@ class NormalizePoints(Transform):
         y = (x - low) / (high - low)   for a column with a ``range``, whose ends are given in the unit of the points and
                                        go through the logarithm where there is one,
         y = (x - mean) / std           for every other, with the mean and standard deviation over all points of the
-                                       training background, each with the weight of its event,
+                                       training events, each with the weight of its event,
         y = x                          for a column of ``keep``, such as the number of a pad.
 
-    A column that is constant in the training background gets std 1. Missing and infinite values are left out of the
+    A column that is constant in the training events gets std 1. Missing and infinite values are left out of the
     sums and stay what they are. The units become those of pure numbers. ``log_jacobian`` grows, for every point of an
     event, by sum log |dy/dx| over the columns that are there, so that the density of the points as they were read is
-    log p(x) = log p(y) + log_jacobian.
+    log p(x) = log p(y) + sum log_jacobian.
     """
 
     log: Annotated[tuple[str, ...], Field(description="columns or patterns to take the logarithm of")] = ()
@@ -87,9 +88,8 @@ class NormalizePoints(Transform):
             values = ((_logarithms(clouds.values, log) - shift) / width).astype(clouds.values.dtype)
         slopes = -np.log(width) - np.where(log, np.log1p(np.abs(clouds.values)), 0.0)
         of_point = np.where(np.isfinite(clouds.values), slopes, 0.0).sum(1)
-        before = 0.0 if events.log_jacobian is None else events.log_jacobian
-        log_jacobian = np.bincount(rows_of(clouds), of_point, len(events)) + before
-        return replace(exchanged(events, name, name, replace(clouds, values=values), {}), log_jacobian=log_jacobian)
+        grown = {name: np.bincount(rows_of(clouds), of_point, len(events))}
+        return with_log_jacobian(exchanged(events, name, name, replace(clouds, values=values), {}), grown)
 
     def undo(self, events: Events, schema: Schema, state: State) -> Events:
         """Return the events with x = shift + width y, and sgn(y) (exp(|y|) - 1) in the columns of ``log``."""
@@ -99,7 +99,7 @@ class NormalizePoints(Transform):
         with np.errstate(over="ignore"):
             plain = np.where(_which(self.log, cloud), np.copysign(np.expm1(np.abs(values)), values), values)
         points = replace(clouds, values=plain.astype(clouds.values.dtype))
-        return replace(exchanged(events, name, name, points, {}), log_jacobian=None)
+        return replace(exchanged(events, name, name, points, {}), log_jacobian={})
 
     def _shift_and_width(
         self, cloud: Input, state: State

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -23,11 +23,11 @@ _Column = tuple[int, slice, Float[np.ndarray, " category"] | None]
 class OneHot(Transform):
     """Replace a column of few values, such as the number of jets, by one column of zeros and ones for each value.
 
-    The values, here called categories, are those of the training background, events of weight zero apart, in rising
+    The values, here called categories, are those of the training events, events of weight zero apart, in rising
     order. ``PRI_jet_num`` with 0 to 3 gives way, at its place, to ``PRI_jet_num=0`` ... ``PRI_jet_num=3``, pure
     numbers, one of which is 1. A value that is no category has zeros only, and is counted for its column. Where a value
     is missing or infinite it is so in all of its columns: the transform missing fills them, the core reports the rest.
-    A column without any value in the training background leaves the table.
+    A column without any value in the training events leaves the table.
 
     ``log_jacobian`` does not change: a discrete value has a probability, which is that of its code. Undone, the
     category is that of the largest column, missing where none is above zero.
@@ -35,6 +35,8 @@ class OneHot(Transform):
     The new columns are known after the fit only: transforms that name columns belong before this one. Raises InputError
     for a pattern that matches no column, for more than ``most`` categories, and for a name that is taken.
     """
+
+    fitted_columns: ClassVar[bool] = True
 
     columns: Patterns
     most: Annotated[int, Field(ge=1, description="most values that one column may have")] = 64
@@ -83,7 +85,7 @@ class OneHot(Transform):
             columns += names
             units += [table.units[index] if categories is None else ""] * len(names)
         if not columns:
-            raise InputError("one_hot: no column has a value in the training background, no feature is left")
+            raise InputError("one_hot: no column has a value in the training events, no feature is left")
         entry = replace(table, columns=tuple(columns), units=tuple(units))
         return replace(before, inputs={**before.inputs, name: entry})
 

@@ -84,7 +84,8 @@ class Pad(Transform):
             "events with points cut by pad": int((counts > kept).sum()),
         }
         features = table.reshape(len(events), self.points * width)
-        return replace(exchanged(events, name, "features", features, told), log_jacobian=None)
+        left = {column: values for column, values in events.log_jacobian.items() if column != name}
+        return replace(exchanged(events, name, "features", features, told), log_jacobian=left)
 
     def undo(self, events: Events, schema: Schema, state: State) -> Events:
         """Return the events with the points of the table.
@@ -102,7 +103,7 @@ class Pad(Transform):
             filled = ((table == fill) | (np.isnan(table) & np.isnan(fill))).all(2)
             real = ~np.logical_and.accumulate(filled[:, ::-1], axis=1)[:, ::-1]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(real.sum(1))])
-        return replace(exchanged(events, "features", name, Jagged(table[real], offsets), {}), log_jacobian=None)
+        return replace(exchanged(events, "features", name, Jagged(table[real], offsets), {}), log_jacobian={})
 
     def _chosen(
         self, clouds: Jagged, cloud: Input, event_id: UInt64[np.ndarray, " event"]

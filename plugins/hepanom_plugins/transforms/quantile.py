@@ -1,8 +1,8 @@
-"""Quantile: every column with a normal or uniform distribution on the training background."""
+"""Quantile: every column with a normal or uniform distribution on the training events."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -16,10 +16,10 @@ from hepanom_plugins.transforms import moments, quantiles
 from hepanom_plugins.transforms.columns import Patterns, matched
 from hepanom_plugins.transforms.table import (
     features_of,
-    log_jacobian_of,
     undone,
     width_of_constant,
     with_features,
+    with_log_jacobian,
     with_pure_numbers,
 )
 
@@ -28,7 +28,7 @@ _SMALLEST = 1e-12  # of a share of the weight: seven standard deviations
 
 @dataclass(frozen=True)
 class Quantile(Transform):
-    """Map every column by its weighted distribution on the training background to a normal or uniform one.
+    """Map every column by its weighted distribution on the training events to a normal or uniform one.
 
     With F the mid-distribution function of the background (the share of the weight below x, and half of that at x), the
     map is continuous, rises, and is linear between ``knots``,
@@ -43,12 +43,12 @@ class Quantile(Transform):
     middle of their ranks. A discrete column stays discrete: it has no density, and its part of ``log_jacobian`` means
     nothing, leave it out or use one_hot. A column that is constant is shifted to the middle, 0 or 1/2. Missing and
     infinite values stay: the core reports them. The units become those of pure numbers. ``log_jacobian`` grows by the
-    logarithm of the slopes, over the values that are there, so that log p(x) = log p(y) + log_jacobian. Undone by the
+    logarithm of the slope, where the value is there, so that log p(x) = log p(y) + sum log_jacobian. Undone by the
     inverse map.
     """
 
     columns: Patterns = ("*",)
-    to: Annotated[Literal["normal", "uniform"], Field(description="distribution of the training background after")] = (
+    to: Annotated[Literal["normal", "uniform"], Field(description="distribution of the training events after")] = (
         "normal"
     )
     knots: Annotated[int, Field(ge=3, le=100_000, description="points between which the map is linear")] = 1000
@@ -88,13 +88,13 @@ class Quantile(Transform):
 
     def apply(self, events: Events, schema: Schema, state: State) -> Events:
         """Return the events with mapped columns, in the precision that they have."""
-        features, log_jacobian = features_of(events, schema).copy(), log_jacobian_of(events)
+        features, names, grown = features_of(events, schema).copy(), schema.table()[1].columns, {}
         for index, x, y in zip(matched(self.columns, schema), state["x"], state["y"], strict=True):
             values, slopes = _interpolated(features[:, index], x, y)
-            log_jacobian += np.where(np.isfinite(features[:, index]), np.log(slopes), 0.0)
+            grown[names[index]] = np.where(np.isfinite(features[:, index]), np.log(slopes), 0.0)
             with np.errstate(over="ignore"):  # infinite is what the core reports with its column
                 features[:, index] = values
-        return replace(with_features(events, schema, features), log_jacobian=log_jacobian)
+        return with_log_jacobian(with_features(events, schema, features), grown)
 
     def undo(self, events: Events, schema: Schema, state: State) -> Events:
         """Return the events with the inverse map in the chosen columns."""

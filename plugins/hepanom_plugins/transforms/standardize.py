@@ -1,4 +1,4 @@
-"""Standardize: every column with mean 0 and standard deviation 1 on the training background."""
+"""Standardize: every column with mean 0 and standard deviation 1 on the training events."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 from hepanom.contracts import Sketch, State, Transform
 from hepanom.events import Events, Schema
 from hepanom_plugins.transforms import moments
-from hepanom_plugins.transforms.table import features_of, undone
+from hepanom_plugins.transforms.table import features_of, undone, with_log_jacobian
 
 
 @dataclass(frozen=True)
 class Standardize(Transform):
-    """Shift and scale every column by weighted mean and standard deviation of the training background.
+    """Shift and scale every column by weighted mean and standard deviation of the training events.
 
         y = (x - mean) / std,   mean = sum w x / sum w,   std^2 = sum w (x - mean)^2 / sum w
 
     A column that is constant there gets std 1. Missing and infinite values are left out of the sums and stay what they
-    are. The units become those of pure numbers. ``log_jacobian`` grows by sum_i log |dy_i/dx_i| = -sum_i log std_i, so
-    that the density of the events as they were read is log p(x) = log p(y) + log_jacobian. Undone by x = mean + std y.
+    are. The units become those of pure numbers. ``log_jacobian`` grows by log |dy/dx| = -log std in every column, so
+    that the density of the events as they were read is log p(x) = log p(y) + sum log_jacobian. Undone by
+    x = mean + std y.
     """
 
     def measure(self, events: Events, schema: Schema) -> Sketch:
@@ -46,16 +47,16 @@ class Standardize(Transform):
 
     def apply(self, events: Events, schema: Schema, state: State) -> Events:
         """Return the events with standardized columns, in the precision that they have."""
-        name, _ = schema.table()
+        name, table = schema.table()
         features = np.asarray(events.inputs[name])
         scaled, rows = np.empty_like(features), moments.tile_rows(features)
         with np.errstate(over="ignore"):  # what is too far out becomes infinite, which the core reports with its column
             for start in range(0, len(features), rows):
                 tile = slice(start, start + rows)
                 scaled[tile] = (features[tile] - state["mean"]) / state["std"]
-        before = 0.0 if events.log_jacobian is None else events.log_jacobian
-        log_jacobian = np.full(len(events), -np.log(state["std"]).sum()) + before
-        return replace(events, inputs={**events.inputs, name: scaled}, log_jacobian=log_jacobian)
+        slopes = zip(table.columns, -np.log(state["std"]), strict=True)
+        grown = {column: np.broadcast_to(slope, len(events)) for column, slope in slopes}
+        return with_log_jacobian(replace(events, inputs={**events.inputs, name: scaled}), grown)
 
     def undo(self, events: Events, schema: Schema, state: State) -> Events:
         """Return the events with x = mean + std y."""

@@ -16,9 +16,11 @@ def features_of(events: Events, schema: Schema) -> Float[np.ndarray, "event feat
     return np.asarray(events.inputs[schema.table()[0]])
 
 
-def log_jacobian_of(events: Events) -> Float64[np.ndarray, " event"]:
-    """Return a copy of the log density factor so far, 0 where no transform has changed the density."""
-    return np.zeros(len(events)) if events.log_jacobian is None else events.log_jacobian.astype(np.float64)
+def with_log_jacobian(events: Events, grown: Mapping[str, Float64[np.ndarray, " event"]]) -> Events:
+    """Return the events whose log density factors have grown by these, by column."""
+    before = events.log_jacobian
+    after = {column: before[column] + values if column in before else values for column, values in grown.items()}
+    return replace(events, log_jacobian={**before, **after})
 
 
 def with_features(
@@ -32,7 +34,7 @@ def with_features(
 
 def undone(events: Events, schema: Schema, features: Float[np.ndarray, "event feature"]) -> Events:
     """Return the events with the table that was before, and without the log density factor of what came after."""
-    return replace(with_features(events, schema, features), log_jacobian=None)
+    return replace(with_features(events, schema, features), log_jacobian={})
 
 
 def width_of_constant(value: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:

@@ -129,6 +129,8 @@ def test_hbos_is_a_loop_over_features_and_bins(binning: Any) -> None:
     expected = np.zeros(len(test))
     for column, values in zip(train.double().numpy().T, test.double().numpy().T, strict=True):
         low, high = column.min(), column.max()
+        mean = np.average(column, weights=weight.double().numpy())
+        empty = floor / np.sqrt(np.average((column - mean) ** 2, weights=weight.double().numpy()))
         order = np.argsort(column)
         below = np.cumsum(weight.double().numpy()[order]) / float(weight.double().sum())
         inner = [column[order][np.argmax(below >= b / bins)] for b in range(1, bins)]
@@ -137,8 +139,9 @@ def test_hbos_is_a_loop_over_features_and_bins(binning: Any) -> None:
         for event, x in enumerate(values):
             beyond = max(low - x, x - high)
             b = min(np.searchsorted(edges, x, side="right"), bins) - 1
-            inside = (1 - floor) * share[b] / (edges[b + 1] - edges[b]) + floor / (high - low)
-            expected[event] -= np.log(floor / (high - low + bins * beyond) if beyond > 0 else inside)
+            inside = share[b] / (edges[b + 1] - edges[b]) + empty
+            density = empty / (1 + bins * beyond / (high - low)) if beyond > 0 else inside
+            expected[event] -= np.log(density / (1 + empty * (high - low)))
     found = outlyingness(HBOS(bins=bins, binning=binning, floor=floor), batch(train, weight), test)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
@@ -152,6 +155,16 @@ def test_hbos_grows_with_the_distance_from_the_range_even_beside_a_value_that_ma
     found = outlyingness(HBOS(binning=binning), batch(train), x)
     assert (np.diff(found) > 0).all()
     assert found[1] > outlyingness(HBOS(binning=binning), batch(train), train).min() + 1
+
+
+def test_one_far_training_event_hardly_lowers_the_floor_of_hbos() -> None:
+    train = torch.randn(1000, 1, generator=torch.Generator().manual_seed(3))
+    places = torch.tensor([[0.0], [float(train.min()) - 1e-5]])  # in the bulk, and in an empty bin
+    alone, joined = (
+        np.ptp(outlyingness(HBOS(), batch(values), places))
+        for values in (train, torch.cat([train, torch.tensor([[100.0]])]))
+    )
+    assert 0.5 < joined - alone < 1.5  # the deviation grows to its threefold, the range to its sixteenfold
 
 
 WEIGHED = [PCA(), Mahalanobis(), HBOS(), HBOS(binning="width")]

@@ -177,10 +177,19 @@ def test_pixels_that_have_no_cross_entropy_are_one_clear_error(
     events = batch()
     events.inputs["image"][3, 0, 2, 2], events.inputs["image"][5, 0, 1, 1] = low_high
     network = build(model, loss="bce")
-    for use in (network, network.validate, lambda events: network.loss("network", events, 0.0)):
+    for use in (network.validate, lambda events: network.loss("network", events, 0.0)):
         with pytest.raises(InputError, match=r"^image: pixels range from .* within 0 and 1; .*`loss: mse`$"):
             use(events)
     build(model)(events)
+
+
+def test_an_event_that_is_too_bright_is_scored_all_the_same_and_stranger() -> None:
+    events, beyond = batch(), torch.tensor([0.0, 0.5, 3.0, 99.0])
+    images = events.inputs["image"][:1].repeat(4, 1, 1, 1)
+    images[:, 0, 2, 2] = 1 + beyond
+    found = build(ConvVAE, loss="bce").eval()(Batch({"image": images}, torch.ones(4), torch.zeros(4).long()))
+    assert torch.equal(found["latent_mean"][0].expand(4, -1), found["latent_mean"]), "the encoder sees 1"
+    torch.testing.assert_close(found["log_likelihood"][0] - found["log_likelihood"], beyond.square())
 
 
 def test_options_that_do_not_fit_say_what_would() -> None:

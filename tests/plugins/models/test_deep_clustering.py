@@ -176,10 +176,10 @@ def test_a_training_goes_on_bit_for_bit_from_a_checkpoint_among_the_clusters(tmp
         training = started(build(options), epochs=7)
         if resume:
             torch.manual_seed(99)
-            checkpoint.restore(training, tmp_path / "half.safetensors")
+            checkpoint.restore([training], tmp_path / "half.safetensors")
         for record in train.fit(training, source, [held_out]):
             if record.epoch == 4:
-                checkpoint.save(training, tmp_path / "half.safetensors")
+                checkpoint.save([training], tmp_path / "half.safetensors")
         finished.append(training)
     whole, resumed = finished
     assert [record.losses for record in whole.history] == [record.losses for record in resumed.history]

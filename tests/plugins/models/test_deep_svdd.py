@@ -71,9 +71,9 @@ def test_a_resumed_training_has_the_same_bits(options: dict[str, object], tmp_pa
     steps = train.fit(half, source(table()), [table(30, 2)])
     for _ in range(2):
         next(steps)
-    checkpoint.save(half, tmp_path / "half.safetensors")
+    checkpoint.save([half], tmp_path / "half.safetensors")
     again = begin(model, seed=8, epochs=4, optimizer={"use": "adam", "lr": 0.01})
-    checkpoint.restore(again, tmp_path / "half.safetensors")
+    checkpoint.restore([again], tmp_path / "half.safetensors")
     finish(again)
     assert same(weights(whole.network), weights(again.network))
     assert bool(whole.network.radius > 0) == (options == SOFT)

@@ -191,6 +191,23 @@ def test_pixels_that_cannot_be_drawn_are_named_with_what_would_do(low: float, hi
     assert build()(events)["reconstruction"].isfinite().all()
 
 
+@pytest.mark.parametrize("loss", ["bce", "mse"])
+@pytest.mark.parametrize("peak", [None, 2.0])
+def test_an_event_does_not_hide_in_pixels_brighter_than_the_peak_or_below_zero(loss: str, peak: float | None) -> None:
+    network, top, pixels = build(loss=loss, peak=peak).eval(), peak or 1.0, torch.tensor([1.0, 1.5, 4.0, 100.0, -1.0])
+    images = batch().inputs["image"][:1].repeat(5, 1, 1, 1)
+    images[:, 0, 2, 1] = top * pixels
+    found = network(Batch({"image": images}, torch.ones(5), torch.zeros(5, dtype=torch.int64)))
+    score = -found["log_likelihood"]
+    assert (score[:4].diff() > 0).all()
+    beyond = (pixels - pixels.clamp(0, 1)).square()
+    if loss == "bce":
+        torch.testing.assert_close(score[:4] - score[0], beyond[:4])
+    else:
+        expected = (images / top - found["reconstruction"] / top).square().flatten(1).sum(1)
+        torch.testing.assert_close(score, expected)
+
+
 def test_layers_of_different_numbers_are_an_error() -> None:
     with pytest.raises(ValueError, match="kernels has 1 layers, filters 2"):
         Draw(kernels=(3,), filters=(4, 4))

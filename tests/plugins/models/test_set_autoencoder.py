@@ -178,3 +178,26 @@ def test_shapes_that_were_not_trained_on_are_outlying() -> None:
     test = rings_and_bars(300, 3, bars=100)
     with torch.no_grad():
         assert roc_auc_score(test.label, network(test)["outlyingness"]) > 0.9
+
+
+@given(counts=COUNTS, others=st.integers(1, 5), seed=st.integers(0, 99))
+def test_the_parts_of_a_distance_are_those_of_its_points(counts: list[int], others: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.randn(len(counts), 7, 2, generator=generator)
+    given_back = torch.randn(len(counts), others, 2, generator=generator)
+    real = torch.arange(7) < torch.tensor(counts)[:, None]
+    parts = distances.chamfer_parts(points, real, given_back)
+    torch.testing.assert_close(parts.sum((1, 2)), chamfer(points, real, given_back))
+    assert (parts >= 0).all()
+    assert not parts[~real].any(), "what is no point has a part"
+
+
+def test_the_point_that_nothing_lies_near_has_the_largest_part() -> None:
+    events = some([5, 5], 6)
+    network = build(SetAutoencoder(shared=(4,), hidden=(4,), latent=2), 6)
+    events.inputs["features"][:, 8:10] += 30  # x and y of the third point
+    with torch.no_grad():
+        parts = network.explain(events).view(2, 6, 4)
+        torch.testing.assert_close(parts.sum((1, 2)), network(events)["outlyingness"])
+    assert not parts[..., 3].any(), "the mask has no part"
+    assert parts.sum(2).argmax(1).tolist() == [2, 2]

@@ -66,7 +66,7 @@ def test_loss_is_the_negative_evidence_lower_bound_at_one_draw(options: dict[str
     q = network(events)
     noise = torch.randn_like(q["latent_mean"])
     assert isinstance(network, VAENetwork)
-    mean, log_variance = network.decode(q["latent_mean"] + (q["latent_log_variance"] / 2).exp() * noise)
+    mean, log_variance = network.likelihood(q["latent_mean"] + (q["latent_log_variance"] / 2).exp() * noise)
     p = Normal(mean, (log_variance / 2).exp().expand_as(mean))
     torch.testing.assert_close(terms["negative_log_likelihood"], -p.log_prob(events.inputs["features"]).sum(1))
     prior = kl_divergence(Normal(q["latent_mean"], (q["latent_log_variance"] / 2).exp()), Normal(0.0, 1.0)).sum(1)
@@ -121,7 +121,7 @@ def test_outputs_are_at_the_mean_or_the_asked_number_of_standard_deviations_from
     still, moved = network(events), network(events, torch.tensor([1.0, -2.0]))
     code = still["latent_mean"] + (still["latent_log_variance"] / 2).exp() * torch.tensor([1.0, -2.0])
     for outputs, z in ((still, still["latent_mean"]), (moved, code)):
-        mean, log_variance = network.decode(z)
+        mean, log_variance = network.likelihood(z)
         torch.testing.assert_close(outputs["reconstruction"], mean)
         expected = Normal(mean, (log_variance / 2).exp()).log_prob(events.inputs["features"]).sum(1)
         torch.testing.assert_close(outputs["log_likelihood"], expected)

@@ -150,7 +150,7 @@ def test_events_do_not_depend_on_the_chunk(clouds: Callable[..., str], read: Rea
             {"label": "kin", "classes": {"a": (1,)}},
             r"run\.h5: label: there is no column 'kin' beside; did you mean 'kind'",
         ),
-        ({"label": "kind"}, r"run\.h5: label 'kind' needs `classes`"),
+        ({"label": "kind"}, r"run\.h5: label: column 'kind' needs `classes`"),
         ({"features": ("w",)}, r"run\.h5: features: column 'w' is not there"),
         ({"columns": {"z": "zz"}}, r"run\.h5: columns: z: there is no 'zz'; did you mean 'z'"),
         ({"columns": {"z": 4}}, r"run\.h5: columns: z cannot be number 4: the points have 4, from 0"),
@@ -160,7 +160,7 @@ def test_events_do_not_depend_on_the_chunk(clouds: Callable[..., str], read: Rea
         ({"charge": "drop", "columns": {"q": 3}, "features": ("x",)}, r"charge: the points have no column 'charge'"),
         ({"layout": "spyral"}, r"run\.h5: there are no spyral: neither"),
         ({"inside": "deep"}, r"run\.h5: there are no point clouds at 'deep'"),
-        ({"units": {"w": "mm"}}, r"run\.h5: units: column 'w' is not there"),
+        ({"units": {"w": "mm"}}, r"run\.h5: units\.w: column 'w' is not there"),
     ],
 )
 def test_options_that_do_not_fit_the_file_are_messages(

@@ -224,3 +224,22 @@ def test_the_measured_table_of_detector_faults_is_read(data: Path, read: Read) -
     assert events.inputs["features"].shape == (80000, 16)
     assert np.bincount(events.label).tolist() == [40650, 39350]
     assert len(set(events.event_id.tolist())) == 80000
+
+
+def test_columns_of_words_are_no_features_by_default(write: Write, read: Read) -> None:
+    path = write("a.csv", 'x,kind,price,none,late\n1,b,"1.5",,1\n2,s,2.5,,word\n')
+    with pytest.raises(InputError, match=r"a\.csv:3: column 'late': 'word' is not a number"):
+        read(Csv(path))
+    path = write("b.csv", "x,kind,none\n1,b,\n2,s1,\n")
+    reader = Csv(path)
+    assert reader.schema().inputs["features"].columns == ("x", "none")
+    assert read(reader).inputs["features"].shape == (2, 2)
+    assert [(entry.name, entry.holds) for entry in reader.unread()] == [("kind", "text")]
+    with pytest.raises(InputError, match="column 'kind': 'b' is not a number"):
+        read(Csv(path, features=("x", "kind")))
+
+
+@pytest.mark.parametrize("value", ['"1,5"', "12 GeV", "-3x", ".5.5"])
+def test_a_column_of_broken_numbers_is_not_taken_for_words(write: Write, read: Read, value: str) -> None:
+    with pytest.raises(InputError, match="column 'y'"):
+        read(Csv(write("a.csv", f"x,y\n1,{value}\n")))

@@ -257,3 +257,23 @@ def test_two_files_of_one_name_need_an_id(tmp_path: Path) -> None:
     paths = (named(tmp_path / "a.h5"), named(tmp_path / "run" / "a.h5"))
     with pytest.raises(InputError, match="would give the same event ids; rename one or set `id`"):
         Hdf5(paths).schema()
+
+
+def test_what_options_leave_in_the_file_is_listed(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.zeros((6, 2))
+        file["label"] = np.zeros(6, np.int8)
+        file["names"] = np.array([b"a"] * 6)
+        file["edges"] = np.zeros(9)
+        file["deep/image"] = np.zeros((6, 4, 5), np.uint8)
+    path = str(tmp_path / "a.h5")
+    found = {entry.name: entry for entry in Hdf5(path=path, dataset="x", features=("0",)).unread()}
+    assert {name: (entry.holds, entry.fewest) for name, entry in found.items()} == {
+        "1": ("number", 1),
+        "label": ("number", 1),
+        "names": ("text", 1),
+        "edges": ("9 values, not one for each event", None),
+        "deep/image": ("6 x 4 x 5", 20),
+    }
+    assert found["deep/image"].type == "uint8"
+    assert "label" not in {entry.name for entry in Hdf5(path=path, dataset="x", keep=("label",)).unread()}

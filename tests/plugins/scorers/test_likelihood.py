@@ -77,6 +77,33 @@ def test_the_density_integrates_to_one_in_the_units_that_were_read(measured: Pat
     assert np.exp(-found).sum() * widths.prod() == pytest.approx(1, abs=0.01)
 
 
+CURVED = "transforms=[{use: logit, columns: [ratio], margin: 1e-3}, {use: quantile, columns: [mass], knots: 20}]"
+DROPPED = "transforms=[{use: logit, columns: [ratio], margin: 1e-3}, {use: standardize}, {use: drop, columns: [ratio]}]"
+
+
+@pytest.mark.parametrize("given", ["mass", "ratio"])
+def test_a_conditional_density_integrates_to_one_over_the_features_alone(measured: Path, given: str) -> None:
+    detector, events = fitted(measured, CURVED, f"model.condition=[{given}]")
+    features = next(iter(events.inputs.values()))
+    column = ["mass", "ratio"].index(given)
+    low, high = features.min(0), features.max(0)
+    low[0], high[0] = 20, 160  # quantile goes on beyond what was seen
+    axis = np.linspace(low[1 - column], high[1 - column], 2001)
+    for condition in np.quantile(features[:, column], [0.02, 0.4, 0.97]):
+        points = np.empty((len(axis), 2))
+        points[:, column], points[:, 1 - column] = condition, axis
+        found = score(detector, at(points, events))["likelihood"][0]
+        assert np.trapezoid(np.exp(-found), axis) == pytest.approx(1, abs=0.01)
+
+
+def test_a_column_that_has_left_the_table_is_not_in_the_density(measured: Path) -> None:
+    detector, events = fitted(measured, DROPPED)
+    for ratio in (0.05, 0.5):
+        mass = np.linspace(30, 150, 1001)
+        found = score(detector, at(np.stack([mass, np.full(1001, ratio)], 1), events))["likelihood"][0]
+        assert np.trapezoid(np.exp(-found), mass) == pytest.approx(1, abs=0.01)
+
+
 def test_scores_behind_different_transforms_compare(measured: Path) -> None:
     scores = []
     for transforms in (STANDARDIZE, LOGIT, ALL):

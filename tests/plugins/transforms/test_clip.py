@@ -72,9 +72,9 @@ def test_fit_does_not_depend_on_chunks(make, fit, rows):
 
 def test_density_columns_and_units_stay(make):
     events, schema = make({"x": [1, 9]})
-    events = replace(events, log_jacobian=np.array([0.5, 0.25]))
+    events = replace(events, log_jacobian={"x": np.array([0.5, 0.25])})
     transform = Clip(("x",), high=2.0)
-    assert transform.apply(events, schema, {}).log_jacobian.tolist() == [0.5, 0.25]
+    assert transform.apply(events, schema, {}).log_jacobian["x"].tolist() == [0.5, 0.25]
     assert transform.schema(schema, {}) == schema
     assert transform.undo(events, schema, {}).inputs["features"].tolist() == [[1], [9]]
 

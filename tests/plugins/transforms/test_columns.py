@@ -33,6 +33,15 @@ def test_columns_stay_in_the_order_of_the_table_and_only_once(make, transform, l
     assert np.array_equal(table, np.transpose([COLUMNS[name] for name in left]))
 
 
+@pytest.mark.parametrize("transform", [Select(("jet_*",)), Drop(("mass", "met_phi"))])
+def test_undone_the_columns_that_left_are_there_and_missing(make, transform):
+    events, schema = make(COLUMNS, units=UNITS)
+    before = np.asarray(events.inputs["features"])
+    back = np.asarray(transform.undo(transform.apply(events, schema, {}), schema, {}).inputs["features"])
+    assert np.array_equal(back[:, 1:3], before[:, 1:3])
+    assert np.isnan(back[:, [0, 3]]).all()
+
+
 @pytest.mark.parametrize("transform", [Select(("mas",)), Drop(("mass", "mas"))])
 def test_pattern_that_matches_nothing_is_an_error_with_the_nearest_name(make, transform):
     events, schema = make(COLUMNS)

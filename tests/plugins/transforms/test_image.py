@@ -168,5 +168,5 @@ def test_options_that_do_not_fit_are_messages(options: dict[str, Any], message: 
 
 def test_a_background_without_points_has_no_range() -> None:
     transform = Image(axes=("x", "y"))
-    with pytest.raises(InputError, match="no event of the training background has a point with a finite x"):
+    with pytest.raises(InputError, match="no training event has a point with a finite x"):
         transform.finish(transform.measure(events([[], []]), SCHEMA))

@@ -28,15 +28,18 @@ def test_log_jacobian_gives_the_density_of_what_was_read(make):
     x = np.random.default_rng(3).lognormal(1, 0.5, 200)
     events, schema = make({"x": x, "other": x}, dtype=np.float64)
     once = Log(("x",)).apply(events, schema, {})
-    density = stats.norm.logpdf(once.inputs["features"][:, 0], 1, 0.5) + once.log_jacobian
+    density = stats.norm.logpdf(once.inputs["features"][:, 0], 1, 0.5) + once.log_jacobian["x"]
     assert density == pytest.approx(stats.lognorm.logpdf(x, 0.5, scale=np.e))
     twice = Log(("other",)).apply(once, schema, {})
-    assert twice.log_jacobian == pytest.approx(2 * once.log_jacobian)
+    assert twice.log_jacobian["other"] == pytest.approx(once.log_jacobian["x"])
+    again = Log(("x",), offset=9.0).apply(once, schema, {})
+    expected = once.log_jacobian["x"] - again.inputs["features"][:, 0]
+    assert again.log_jacobian["x"] == pytest.approx(expected), "of what was changed twice it is the sum"
 
 
 def test_missing_value_adds_nothing_to_the_log_jacobian(make):
     events, schema = make({"x": [np.nan, 2]})
-    assert Log(("x",)).apply(events, schema, {}).log_jacobian == pytest.approx([0, -np.log(2)])
+    assert Log(("x",)).apply(events, schema, {}).log_jacobian["x"] == pytest.approx([0, -np.log(2)])
 
 
 @pytest.mark.parametrize(("offset", "found"), [(0.0, "-3.5"), (3.5, "-3.5"), (1.0, "-3.5")])

@@ -124,9 +124,9 @@ def test_density_stays(make, fit):
     events, schema = make({"x": [1, 2]})
     transform = OneHot(("x",))
     state = fit(transform, events, schema)
-    assert transform.apply(events, schema, state).log_jacobian is None
-    after = transform.apply(replace(events, log_jacobian=np.array([1.5, 2])), schema, state)
-    assert after.log_jacobian.tolist() == [1.5, 2]
+    assert transform.apply(events, schema, state).log_jacobian == {}
+    after = transform.apply(replace(events, log_jacobian={"x": np.array([1.5, 2])}), schema, state)
+    assert after.log_jacobian["x"].tolist() == [1.5, 2]
 
 
 def test_options_of_a_recipe():

@@ -77,10 +77,10 @@ def test_random_points_are_each_as_likely_and_keep_the_order_of_the_file() -> No
 
 
 def test_what_is_cut_is_counted_and_what_lacks_is_filled() -> None:
-    events = some([4, 0, 2, 5])
-    after = Pad(2, fill="nan").apply(replace(events, log_jacobian=np.ones(4)), SCHEMA, NONE)
+    events = replace(some([4, 0, 2, 5]), log_jacobian={"points": np.ones(4), "met": np.zeros(4)})
+    after = Pad(2, fill="nan").apply(events, SCHEMA, NONE)
     assert after.tally == {"points cut by pad": 5, "events with points cut by pad": 2}
-    assert after.log_jacobian is None
+    assert list(after.log_jacobian) == ["met"]
     assert np.isnan(np.asarray(after.inputs["features"])).sum(1).tolist() == [0, 6, 0, 0]
     assert Pad(5).apply(events, SCHEMA, NONE).tally == {}
 
