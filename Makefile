@@ -10,13 +10,13 @@ LOWEST := .venv-lowest
 
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: quickstart test check docs bench lowest clean
+.PHONY: quickstart test check docs bench bench-quality lowest clean
 
 quickstart: $(STAMP) ## train, score and report on simulated dijets
 	$(BIN)/hepanom run recipes/quickstart.yaml
 
-test: $(STAMP) ## run every test
-	$(BIN)/python -m pytest
+test: $(STAMP) ## run every test, in two processes
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(STAMP) ## lint, format, types, layers, documentation, project review
 	$(BIN)/ruff check .
@@ -31,6 +31,9 @@ docs: $(STAMP) ## build the documentation into site/
 
 bench: .venv/.stamp-bench ## time hepanom against its peers
 	set -e; for benchmark in benchmarks/*.py; do $(BIN)/python "$$benchmark"; done
+
+bench-quality: .venv/.stamp-bench ## compare what hepanom and PyOD find in three data sets; finished numbers are kept
+	OMP_NUM_THREADS=1 HEPANOM_DATA="$${HEPANOM_DATA:-../shared/data}" $(BIN)/python -m benchmarks.quality
 
 lowest: ## test with the lowest versions that pyproject.toml allows, in an environment of its own
 	$(PYTHON) -m venv --clear $(LOWEST)

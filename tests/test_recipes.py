@@ -26,6 +26,7 @@ SMALL = {
         "transforms.0.size=[33, 32]",
         "transforms.0.scale=1e6",
     ],
+    "attpc_voxels": ["train.epochs=2"],
     "attpc_draw": ["data.events=600", "train.epochs=2", "model.steps=3"],
     "attpc_points": ["data.events=1200", "train.epochs=2"],
     "occupancy": ["data.events=1200", "train.epochs=2"],

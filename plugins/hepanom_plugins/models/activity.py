@@ -17,7 +17,7 @@ GUARDS = (Guard("active_units", "the latent code has collapsed, no dimension tel
 
 
 def activity(
-    codes: Iterable[tuple[Float[Tensor, "event latent"], Float[Tensor, " event"]]], *, prior: bool
+    codes: Iterable[tuple[Float[Tensor, "_ latent"], Float[Tensor, " _"]]], *, prior: bool
 ) -> dict[str, float]:
     """Return ``active_units``, the number of latent dimensions whose mean varies from event to event, and its spread.
 
