@@ -46,7 +46,7 @@ def test_a_killed_run_resumes_to_the_same_bits(recipe: Path, state: Path, tmp_pa
     other = tmp_path / "other"
     command = [sys.executable, "-m", "hepanom", "run", str(recipe), "--state", str(other), "-q"]
     process = subprocess.Popen(command)
-    while len(list(other.glob("checkpoints/*/*/trainings/3-0.safetensors"))) == 0:
+    while len(list(other.glob("checkpoints/*/*/trainings/3-stack.safetensors"))) == 0:
         assert process.poll() is None, "the run ended before it was killed"
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
