@@ -68,7 +68,7 @@ REFERENCES = (Row("forest", FOREST, "score"), Row("pixels", (*FOREST, "train.rep
 COARSE = ("transforms.0.size=[32, 32]", "model.peak=2")
 ROWS: Mapping[str, Sequence[Row]] = {
     "simulation": (*SHARED, Row("draw", (*DRAW, *COARSE)), *REFERENCES),
-    "voxels": (*SHARED, Row("program 5", (ADAM, "model.kernels=[5, 3, 3]")), Row("draw", DRAW), *REFERENCES),
+    "voxels": (*SHARED, Row("program 11", (ADAM, "model.kernels=[11, 5, 3]")), Row("draw", DRAW), *REFERENCES),
 }
 
 
