@@ -74,6 +74,18 @@ def blank(
     return figure, axes
 
 
+def heading(result: Result, label: str) -> str:
+    """Return the title of a figure of many small axes: the run's name and, where there are several, the category."""
+    category = f", category {plain(label)}" if len(result.categories) > 1 else ""
+    return plain(result.name[:LONGEST]) + category
+
+
+def bare(ax: matplotlib.axes.Axes) -> None:
+    """Take the ticks away."""
+    ax.set(xticks=[], yticks=[])
+    ax.tick_params(which="both", length=0)
+
+
 def legend_above(ax: matplotlib.axes.Axes, *, ncols: int = 2) -> float:
     """Put the legend at the top of the axes, samples before lines; return the share of the height that it takes."""
     from matplotlib.lines import Line2D

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hepanom.canvas import plain
+from hepanom.canvas import bare, heading, plain
 from hepanom.result import Cloud, Result
 
 if TYPE_CHECKING:
@@ -43,17 +43,15 @@ def cloud_figure(result: Result, label: str, clouds: Sequence[Cloud]) -> matplot
                 vmax=1,
                 lw=0,
             )
-            ax.set(xticks=[], yticks=[])
+            bare(ax)
             ax.set(xlim=(low[x] - margin[x], high[x] + margin[x]), ylim=(low[y] - margin[y], high[y] + margin[y]))
-            ax.tick_params(which="both", length=0)
         first = cloud.why != (clouds[column - 1].why if column else "")
         axes[0, column].set_title(
             (f"{plain(cloud.why)}\n" if first else "\n") + plain(cloud.truth), loc="left", fontsize=9
         )
     for ax, (x, y) in zip(axes[:, 0], planes, strict=True):
         ax.set_ylabel(f"{plain(columns[y])} over {plain(columns[x])}", fontsize=10, loc="center")
-    name = f", category {plain(label)}" if len(result.categories) > 1 else ""
-    figure.suptitle(plain(result.name) + name, x=0.01, ha="left", fontsize=12)
+    figure.suptitle(heading(result, label), x=0.01, ha="left", fontsize=12)
     if scorer := clouds[0].scorer:
         words = f"discs: points, large and dark with their share of the score {plain(scorer)}; crosses: given back"
         figure.text(0.99, 0.98, words, ha="right", va="top", fontsize=10)

@@ -58,7 +58,7 @@ def _images(detector: Detector, visit: Visit, about: Sequence[About]) -> list[Pi
     scorer, shares = _shares(detector, visit, given.shape)
     pairs = torch.stack([image, given], 1).cpu().numpy()
     return [
-        Picture(*each, entry.columns, pair, share, scorer)
+        Picture(*each, scorer, entry.columns, pair, share)
         for each, pair, share in zip(about, pairs, shares, strict=True)
     ]
 
@@ -76,7 +76,7 @@ def _clouds(detector: Detector, visit: Visit, about: Sequence[About]) -> list[Cl
     real = (table[:, mask] > 0.5).cpu().numpy()
     points, given = table[:, places].cpu().numpy(), others.cpu().numpy()
     return [
-        Cloud(*each, names, points[row][real[row]], share[places].sum(1)[real[row]], given[row], scorer)
+        Cloud(*each, scorer, names, points[row][real[row]], share[places].sum(1)[real[row]], given[row])
         for row, (each, share) in enumerate(zip(about, shares, strict=True))
     ]
 

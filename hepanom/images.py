@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
-from hepanom.canvas import plain
+from hepanom.canvas import bare, heading, plain
 from hepanom.result import Picture, Result
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def image_figure(result: Result, label: str, pictures: Sequence[Picture]) -> mat
         for row, (values, (colors, least, largest)) in enumerate(zip((image, given, difference), scales, strict=True)):
             ax = axes[row, column]
             ax.imshow(values, origin="lower", cmap=colors, vmin=least, vmax=largest, interpolation="nearest")
-            ax.set(xticks=[], yticks=[])
-            ax.tick_params(which="both", length=0)
+            bare(ax)
         _outline(axes[-1, column], heaviest(picture.share.sum(0)))
         first = picture.why != (pictures[column - 1].why if column else "")
         axes[0, column].set_title(
@@ -45,8 +44,7 @@ def image_figure(result: Result, label: str, pictures: Sequence[Picture]) -> mat
         )
     for row, name in enumerate(ROWS):
         axes[row, 0].set_ylabel(name, fontsize=11, loc="center")
-    name = f", category {plain(label)}" if len(result.categories) > 1 else ""
-    figure.suptitle(plain(result.name) + name, x=0.01, ha="left", fontsize=12)
+    figure.suptitle(heading(result, label), x=0.01, ha="left", fontsize=12)
     if scorer := pictures[0].scorer:
         figure.text(0.99, 0.98, f"outlined: half of the score {plain(scorer)}", ha="right", va="top", fontsize=10)
     figure.subplots_adjust(left=0.05, right=0.99, top=0.85, bottom=0.02, wspace=0.05, hspace=0.05)

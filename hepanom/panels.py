@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from hepanom.canvas import ANOMALY, BACKGROUND, LINES, UNKNOWN, blank, plain
+from hepanom.canvas import ANOMALY, BACKGROUND, LINES, SHADE, UNKNOWN, blank, heading, plain
 from hepanom.learnt import Samples, Traversal
 from hepanom.plane import Scatter
 from hepanom.result import Result
@@ -57,7 +57,7 @@ def traversal_figure(result: Result, label: str, traversal: Traversal) -> matplo
     order = np.argsort(-reach, kind="stable")[:MOST].tolist()
     figure, axes = _grid(result, label, len(order))
     for ax, index in zip(axes, order, strict=True):
-        ax.axhspan(traversal.low[index], traversal.high[index], color="#e9e9ec", lw=0)
+        ax.axhspan(traversal.low[index], traversal.high[index], color=SHADE, lw=0)
         for dimension, curve, color in zip(traversal.dimensions, traversal.values[:, :, index], CURVES, strict=False):
             ax.plot(traversal.steps, curve, color=color, lw=1.4, label=f"latent {dimension + 1}")
         ax.set(xlim=traversal.steps[[0, -1]], xticks=[-3, 0, 3])
@@ -108,8 +108,7 @@ def _grid(result: Result, label: str, panels: int) -> tuple[matplotlib.figure.Fi
     axes = figure.subplots(rows, ACROSS, squeeze=False).ravel().tolist()
     for ax in axes[panels:]:
         ax.remove()
-    category = f", category {plain(label)}" if len(result.categories) > 1 else ""
-    figure.suptitle(plain(result.name[:40]) + category, x=0.03, y=1 - 0.12 / height, ha="left", va="top", fontsize=13)
+    figure.suptitle(heading(result, label), x=0.03, y=1 - 0.12 / height, ha="left", va="top", fontsize=13)
     figure.subplots_adjust(left=0.04, right=0.985, top=1 - 0.7 / height, bottom=0.62 / height, wspace=0.22, hspace=0.55)
     return figure, axes[:panels]
 

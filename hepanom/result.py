@@ -72,37 +72,38 @@ class Latent:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image as the network saw it and as it gave it back, in the units after the transforms.
+class Shown:
+    """An event that is shown: its category and class, and why, such as ``strangest by reconstruction``.
 
-    ``why`` says why it is shown, such as ``strangest by reconstruction``. ``share`` is each pixel's share of the score
-    ``scorer``; 0, and an empty name, where no score has such parts.
+    ``scorer`` is the score that has a share for every pixel or point; empty, and the shares 0, where none has.
     """
 
     category: int
     truth: str
     why: str
-    channels: tuple[str, ...]
-    pair: Float[np.ndarray, "pair channel row column"]
-    share: Float[np.ndarray, "channel row column"]
     scorer: str
 
 
 @dataclass(frozen=True)
-class Cloud:
-    """The points of an event as the network saw them and those that it gave back, in the units after the transforms.
+class Picture(Shown):
+    """An image as the network saw it and as it gave it back, in the units after the transforms, with its shares."""
 
-    ``share`` is each point's share of the score ``scorer``; 0, and an empty name, where no score has such parts.
+    channels: tuple[str, ...]
+    pair: Float[np.ndarray, "pair channel row column"]
+    share: Float[np.ndarray, "channel row column"]
+
+
+@dataclass(frozen=True)
+class Cloud(Shown):
+    """The points of an event as the network saw them, with their shares, and those that it gave back.
+
+    All are in the units after the transforms.
     """
 
-    category: int
-    truth: str
-    why: str
     columns: tuple[str, ...]
     points: Float[np.ndarray, "point column"]
     share: Float[np.ndarray, " point"]
     given: Float[np.ndarray, "other column"]
-    scorer: str
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from hepanom.canvas import ANOMALY, plain
+from hepanom.canvas import ANOMALY, bare, heading, plain
 from hepanom.learnt import Canvases, Samples, Traversal, colours
 from hepanom.result import Result
 
@@ -46,7 +46,7 @@ def traversal_strip(result: Result, label: str, traversal: Traversal) -> matplot
             if points:
                 ax.scatter(image[:, 0], image[:, 1], s=5, color=ANOMALY, lw=0)
                 ax.set(xlim=_wider(ends[:, 0]), ylim=_wider(ends[:, 1]))
-                _bare(ax)
+                bare(ax)
             else:
                 _show(ax, image, scale)
             if row is axes[0]:
@@ -93,8 +93,7 @@ def _grid(
     axes = figure.subplots(rows, columns, squeeze=False, width_ratios=widths)
     for ax in axes[:, gap] if gap is not None else ():
         ax.set_axis_off()
-    category = f", category {plain(label)}" if len(result.categories) > 1 else ""
-    figure.suptitle(plain(result.name[:40]) + category, x=0.02, y=1 - 0.1 / height, ha="left", va="top", fontsize=12)
+    figure.suptitle(heading(result, label), x=0.02, y=1 - 0.1 / height, ha="left", va="top", fontsize=12)
     figure.subplots_adjust(left=0.05, right=0.99, top=1 - 0.68 / height, bottom=0.03, wspace=0.05, hspace=0.05)
     return figure, axes.tolist()
 
@@ -114,9 +113,4 @@ def _show(ax: matplotlib.axes.Axes, image: Float[np.ndarray, "channel row column
         interpolation="nearest",
         aspect="auto",
     )
-    _bare(ax)
-
-
-def _bare(ax: matplotlib.axes.Axes) -> None:
-    ax.set(xticks=[], yticks=[])
-    ax.tick_params(which="both", length=0)
+    bare(ax)

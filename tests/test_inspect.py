@@ -139,13 +139,19 @@ def test_the_recipe_reads_the_same_events(tmp_path: Path, arguments: tuple[str, 
 
 
 def test_the_first_recipe_leaves_out_what_is_no_measurement_by_its_name(tmp_path: Path) -> None:
-    file, recipe = tmp_path / "plain.csv", tmp_path / "first.yaml"
-    rows = "".join(f"{row},{row % 2},1.5,{row / 7},{row}\n" for row in range(30))
-    file.write_text(f"eventNumber,isSignal,gen_weight,run_time,pt\n{rows}", encoding="utf-8")
-    assert call(file, "--recipe", recipe).exit_code == 0
+    rows = [f"{row},{row % 2},1.5,{row / 7},{row}" for row in range(30)]
+    recipe = first_recipe(tmp_path, "eventNumber,isSignal,gen_weight,run_time,pt", rows)
     written = recipe.read_text(encoding="utf-8")
     assert "#   by their names nothing measured (`label`, `id`, `weight` or `keep` take them): eventNumber" in written
     assert selected(recipe) == ["run_time", "pt"]
+
+
+def first_recipe(folder: Path, header: str, rows: list[str]) -> Path:
+    """Return the recipe that inspect writes for a CSV file."""
+    file, recipe = folder / "plain.csv", folder / "first.yaml"
+    file.write_text("\n".join([header, *rows, ""]), encoding="utf-8")
+    assert call(file, "--recipe", recipe).exit_code == 0
+    return recipe
 
 
 def selected(recipe: Path) -> list[str]:
@@ -155,10 +161,8 @@ def selected(recipe: Path) -> list[str]:
 
 
 def test_the_first_recipe_leaves_out_what_cannot_vary_or_is_not_finite(tmp_path: Path) -> None:
-    file, recipe = tmp_path / "plain.csv", tmp_path / "first.yaml"
-    rows = "".join(f"7,,{row},{'inf' if row == 3 else row},{row if row % 2 else ''}\n" for row in range(30))
-    file.write_text(f"same,gone,a b,wild,half\n{rows}", encoding="utf-8")
-    assert call(file, "--recipe", recipe).exit_code == 0
+    rows = [f"7,,{row},{'inf' if row == 3 else row},{row if row % 2 else ''}" for row in range(30)]
+    recipe = first_recipe(tmp_path, "same,gone,a b,wild,half", rows)
     written = recipe.read_text(encoding="utf-8")
     for line in ("constant in these events: same", "missing in all these events: gone", "(or clip them): wild"):
         assert line in written
