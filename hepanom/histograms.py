@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from hepanom.canvas import ANOMALY, BACKGROUND, DASHES, TRAINING, UNKNOWN, blank, legend_above
+from hepanom.canvas import ANOMALY, BACKGROUND, DASHES, LINES, TRAINING, UNKNOWN, blank, legend_above
 from hepanom.result import Count, Result, Sample
+from hepanom.thresholds import rule_name
 
 if TYPE_CHECKING:
     import hist
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 TAIL = 1e-3  # share of the events on either side that the bins need not hold
 MANY = 20_000  # events, from which on there are more bins
+APART = 100  # numbers between two values, without which there are no bins between them
 MARGIN = 0.02
+LONGEST = 28  # characters of a legend's entry
 SMALLEST = 1e-300  # below a margin would reach zero
 DECADES = 1.5  # from which on a positive score is drawn on a logarithmic axis
 FEW_DECADES = 2.5  # up to which its labels are 1, 2, 5
@@ -50,14 +53,23 @@ def histogram(result: Result, scorer: str, label: str) -> matplotlib.figure.Figu
     if background.counts().any():
         mplhep.histplot(background, histtype="fill", color=BACKGROUND, alpha=0.4, label="background, test", **line)
         mplhep.histplot(background, color=BACKGROUND, lw=1.2, **line)
+        _errors(ax, background, BACKGROUND)
     if anomalies.counts().any():
         mplhep.histplot(anomalies, color=ANOMALY, lw=2, label="anomalies, test", **line)
+        _errors(ax, anomalies, ANOMALY)
     if unknown.counts().any():
-        mplhep.histplot(unknown, color=UNKNOWN, marker="s", mfc="none", label="unlabelled, test", **dots)
+        mplhep.histplot(
+            unknown, yerr=_error(unknown), color=UNKNOWN, marker="s", mfc="none", label="unlabelled, test", **dots
+        )
     if train.counts().any():
-        mplhep.histplot(train, color=TRAINING, label="background, training (scaled)", **dots)
+        mplhep.histplot(train, yerr=_error(train), color=TRAINING, label="background, training (scaled)", **dots)
     lines = []
-    for entry, dash in zip(counts, cycle(DASHES), strict=False):
+    depending = [entry.threshold for entry in counts if entry.threshold.along is not None]
+    for cut, color in zip(depending, cycle(LINES), strict=False):
+        assert cut.along is not None
+        cuts = [each.cut for each in cut.along.bins]
+        ax.axvspan(min(cuts), max(cuts), color=color, alpha=0.15, lw=0, label=f"cuts per {cut.along.column}"[:LONGEST])
+    for entry, dash in zip((each for each in counts if each.threshold.along is None), cycle(DASHES), strict=False):
         note = " (undetermined)" if entry.threshold.undetermined else ""
         lines.append(ax.axvline(entry.threshold.cut, color="black", ls=dash, lw=1.3, label=spelled(entry) + note))
         ratio.axvline(entry.threshold.cut, color="black", ls=dash, lw=1.3)
@@ -100,14 +112,19 @@ def binning(
     if logarithmic and low > SMALLEST and values.min() > 0 and (decades := np.log10(high) - np.log10(low)) > DECADES:
         free = 10 ** (margin * decades)
         return np.geomspace(low / free, high * free, bins + 1)
-    free = margin * (high - low) if high > low else 0.5 * max(1.0, abs(high))
+    apart = high - low > APART * np.spacing(max(abs(low), abs(high)))
+    free = margin * (high - low) if apart else 0.5 * max(1.0, abs(high))
     return np.linspace(low - free, high + free, bins + 1)
 
 
 def spelled(count: Count) -> str:
-    """Return a rule in words: ``background efficiency 0.01``."""
-    rule, setting = count.threshold.rule.replace("_", " "), count.threshold.setting
-    return rule if setting is None else f"{rule} {setting:g}"
+    """Return a rule in words, ``background efficiency 0.01 per mass``, or the name that somebody gave it."""
+    cut = count.threshold
+    if not cut.name.startswith(rule_name(cut.rule, cut.setting)):
+        return cut.name
+    words = cut.rule.replace("_", " ") + ("" if cut.setting is None else f" {cut.setting:g}")
+    words += " Hz" if cut.rule == "background_rate" else ""
+    return words if cut.along is None else f"{words} per {cut.along.column}"
 
 
 def is_rank(result: Result, scorer: str) -> bool:
@@ -131,6 +148,18 @@ def filled(sample: Sample, scorer: str, category: int, kind: int, edges: Float[n
 
 def _total(filled: hist.Hist[Any]) -> float:
     return float(filled.values().sum())
+
+
+def _error(filled: hist.Hist[Any]) -> Float[np.ndarray, " bin"]:
+    """Return the statistical error of each bin, the root of the summed squares of its weights."""
+    return np.asarray(np.sqrt(np.maximum(np.asarray(filled.variances()), 0.0)))
+
+
+def _errors(ax: matplotlib.axes.Axes, filled: hist.Hist[Any], color: str) -> None:
+    """Draw the errors of the bins that are not empty."""
+    there = filled.values() > 0
+    values, centers = filled.values()[there], filled.axes[0].centers[there]
+    ax.errorbar(centers, values, _error(filled)[there], fmt="none", ecolor=color, elinewidth=1, capsize=0)
 
 
 def _leave_room(ax: matplotlib.axes.Axes, filled: Sequence[hist.Hist[Any]], share: float) -> None:
