@@ -1,0 +1,73 @@
+"""What the command line prints of a search."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from hepanom.show import facts_table, text_of
+
+if TYPE_CHECKING:
+    from hepanom.search import Searched
+
+FIRST = 10  # trials that a terminal shows
+
+
+def searched(found: Searched) -> dict[str, Any]:
+    """Return what `search --json` prints."""
+    result = found.result
+    return {
+        "status": "done",
+        "run_id": found.run_id,
+        "folder": str(found.folder),
+        "report": str(found.folder / "search.html"),
+        "recipe": str(found.folder / "best.yaml") if result.tested else None,
+        "objectives": {goal.name: goal.direction for goal in result.objectives},
+        "best": list(result.best),
+        "trials": [asdict(trial) for trial in result.trials],
+        "importances": dict(result.importances),
+        "tested": {
+            number: {name: asdict(value) for name, value in numbers.items()}
+            for number, numbers in result.tested.items()
+        },
+    }
+
+
+def searched_text(plain: dict[str, Any]) -> str:
+    """Return the best trials as a table, what became of all of them, and where everything is."""
+    trials = {trial["number"]: trial for trial in plain["trials"]}
+    shown = [trials[number] for number in plain["best"][:FIRST]]
+    drawn = list(dict.fromkeys(path for trial in shown for path in trial["drawn"]))
+    table = Table("trial", *map(escape, plain["objectives"]), *map(escape, drawn), title="best trials", box=SIMPLE_HEAD)
+    table.title_justify = "left"
+    for trial in shown:
+        values = [f"{value:.5g}" for value in trial["values"]]
+        table.add_row(str(trial["number"]), *values, *(_short(trial["drawn"].get(path)) for path in drawn))
+    states = Counter(trial["state"] for trial in plain["trials"])
+    reasons = Counter(trial["reason"].partition("\n")[0] for trial in plain["trials"] if trial["state"] == "failed")
+    first = next(iter(plain["tested"]), None)
+    return text_of(
+        table,
+        Text(", ".join(f"{count} {state}" for state, count in states.items())),
+        *(Text(f"  {count} failed: {reason}") for reason, count in reasons.items()),
+        *(
+            [Text(f"trial {first}, trained again, on the test share: {_tested(plain['tested'][first])}")]
+            * (first is not None)
+        ),
+        facts_table({key: str(plain[key] or "") for key in ("report", "recipe", "run_id")}),
+    )
+
+
+def _short(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+
+
+def _tested(numbers: dict[str, Any]) -> str:
+    plain = {name: number for name, number in numbers.items() if name.count("/") == 1}
+    return ", ".join(f"{name} {number['value']:.4g}" for name, number in plain.items())
