@@ -46,12 +46,13 @@ def write(path: Path, events: int) -> None:
 def train(path: str, memory: int) -> dict[str, float]:
     """Read, prepare and train in this process; return the rate of the last epoch and the peak memory in MB."""
     from hepanom import document, plugins, shares
-    from hepanom.fit import train_models
+    from hepanom.fit import prepare_all, train_models
 
     parts = plugins.build(document.parse(RECIPE.format(path=path, memory=memory), "streaming.yaml"))
     events = shares.read(parts, shares.memory_bytes(parts.recipe))
     rates = []
-    train_models(events, lambda category, replica, record: rates.append(record.events_per_second), None)
+    watch = lambda category, replica, record: rates.append(record.events_per_second)  # noqa: E731
+    train_models(events, watch, None, prepare_all(events))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     return {"rate": rates[-1], "peak": peak, "streamed": events.kept is None}
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from hepanom.contracts import Epoch
-from hepanom.detector import Detector, decision, flags, score
+from hepanom.decisions import Met, counts_of, flags_of, flatness_of
+from hepanom.detector import Detector, columns_of, decision, score
+from hepanom.displays import displays
 from hepanom.errors import InputError
 from hepanom.evaluate import Scored, apply_expected, evaluate, expected_factors
 from hepanom.events import Events
@@ -20,11 +21,12 @@ from hepanom.insight import dropped, latent, strange
 from hepanom.learnt import Learnt
 from hepanom.plane import Scatter, components, scatter
 from hepanom.probe import Probe, probe
-from hepanom.result import Count, Latent, Result, Sample
+from hepanom.result import Latent, Result, Sample
 from hepanom.sampling import learnt, most_events
+from hepanom.sculpting import Variables, sculpting, variables
 from hepanom.shares import Shares, counts
 from hepanom.stop import limit
-from hepanom.stream import refuse_unknown, rule_weight, weighed, with_category
+from hepanom.stream import refuse_unknown, with_category
 
 STRANGEST = 10
 LATENT_EVENTS = 5_000
@@ -45,17 +47,6 @@ def refuse_test(shares: Shares) -> None:
     expected_factors(counts(shares)["test"], recipe.evaluate.expected)
 
 
-@dataclass(frozen=True)
-class _Met:
-    """What is kept of a chunk of test events: scores by scorer, the detector's decision scores, what they count for."""
-
-    scores: Mapping[str, Float[np.ndarray, "replica event"]]
-    decided: Mapping[str, Float[np.ndarray, " event"]]
-    category: Int[np.ndarray, " event"]
-    label: Int[np.ndarray, " event"]
-    weight: Float[np.ndarray, " event"]
-
-
 def assess(
     detector: Detector,
     histories: Mapping[tuple[str, int], Sequence[Epoch]],
@@ -64,7 +55,8 @@ def assess(
 ) -> Result:
     """Score and evaluate the test share; ``write`` is given its events, chunk by chunk, with their decision scores."""
     parts, recipe = detector.parts, detector.parts.recipe
-    met: list[_Met] = []
+    met: list[Met] = []
+    beside: list[Variables] = []
     codes: dict[int, list[Float[np.ndarray, "replica _ latent"]]] = {}
     looked_at = recipe.evaluate.latent.events if recipe.evaluate.latent else LATENT_EVENTS
     strangest: dict[str, tuple[Events, Float[np.ndarray, " event"]]] = {}
@@ -77,22 +69,29 @@ def assess(
         scores = score(detector, events)
         decided = decision(detector, scores, events.category)
         write(events, decided)
-        met.append(_Met(scores, decided, events.category, events.label, events.weight))
+        columns = columns_of(detector, events)
+        met.append(Met(scores, decided, events.category, events.label, events.weight, columns))
+        beside.append(variables(detector, events))
         found = latent(detector, events.mask(sampled[position : position + len(events)]))
         for category, pieces in found.items():
             codes.setdefault(category, []).append(pieces)
         position += len(events)
         first = events.mask(np.arange(len(events)) < PICTURES) if first is None else first
-        keep = _anomaly(detector, events.label) < 1
+        keep = anomaly_of(detector, events.label) < 1
         keep[keep] = drawn[passed : (passed := passed + int(keep.sum()))]
         usual.append(events.mask(keep))
         strangest = {label: _top(strangest.get(label), events, values) for label, values in decided.items()}
     test = _joined(met)
     joined = {category: np.concatenate(pieces, axis=1) for category, pieces in codes.items()}
     weight = apply_expected(test.weight, test.label, parts.schema.classes, recipe.evaluate.expected)
-    anomaly = _anomaly(detector, test.label)
+    anomaly = anomaly_of(detector, test.label)
     scored = Scored(
-        test.scores, _flags(detector, test.scores, test.category), test.category, detector.categories, anomaly, weight
+        test.scores,
+        flags_of(detector, test.scores, test.category, test.columns),
+        test.category,
+        detector.categories,
+        anomaly,
+        weight,
     )
     network = next(iter(detector.models.values())).members[0].network
     numbers = evaluate(
@@ -116,7 +115,8 @@ def assess(
         skipped=shares.skipped,
         histories=histories,
         numbers=numbers,
-        thresholds=_counts(detector, test),
+        thresholds=counts_of(detector, test),
+        flatness=flatness_of(detector, test, anomaly),
         train=_train_sample(detector, shares),
         test=Sample(test.decided, test.category, anomaly, test.weight),
         scored=scored,
@@ -128,17 +128,24 @@ def assess(
         scatters=_scatters(detector, joined, test, sampled),
         pictures=gallery(detector, first, strangest),
         learnt=_learnt(detector, usual, joined, test, sampled),
+        displays=displays(detector, next((events for events in usual if len(events)), None), strangest),
+        against=sculpting(detector, test, _together(beside), anomaly),
     )
 
 
-def _joined(met: Sequence[_Met]) -> _Met:
+def _together(beside: Sequence[Variables]) -> Variables:
+    return {name: np.concatenate([each[name] for each in beside]) for name in beside[0]}
+
+
+def _joined(met: Sequence[Met]) -> Met:
     first = met[0]
-    return _Met(
+    return Met(
         {label: np.concatenate([each.scores[label] for each in met], axis=1) for label in first.scores},
         {label: np.concatenate([each.decided[label] for each in met]) for label in first.decided},
         np.concatenate([each.category for each in met]),
         np.concatenate([each.label for each in met]),
         np.concatenate([each.weight for each in met]),
+        {name: np.concatenate([each.columns[name] for each in met]) for name in first.columns},
     )
 
 
@@ -161,37 +168,11 @@ def _tally(detector: Detector, shares: Shares) -> dict[str, int]:
     return {**shares.tally, **{f"{what} (training events)": count for what, count in done.items()}}
 
 
-def _anomaly(detector: Detector, label: Int[np.ndarray, " event"]) -> Int[np.ndarray, " event"]:
+def anomaly_of(detector: Detector, label: Int[np.ndarray, " event"]) -> Int[np.ndarray, " event"]:
     """Return 1 for an anomaly, 0 for background, -1 where the label is not known."""
     recipe, classes = detector.parts.recipe, detector.parts.schema.classes
     anomalous = ~np.isin(label, [classes.index(name) for name in recipe.background]) & bool(recipe.background)
     return np.where(label < 0, -1, anomalous).astype(np.int64)
-
-
-def _flags(
-    detector: Detector, scores: Mapping[str, Float[np.ndarray, "replica event"]], category: Int[np.ndarray, " event"]
-) -> dict[tuple[str, str], Bool[np.ndarray, "replica event"]]:
-    return {
-        (scorer, rule.label): np.stack(
-            [flags(detector, row, category, scorer, rule.label, replica) for replica, row in enumerate(rows)]
-        )
-        for scorer, rows in scores.items()
-        for rule in detector.parts.recipe.thresholds
-    }
-
-
-def _counts(detector: Detector, test: _Met) -> list[Count]:
-    recipe = detector.parts.recipe
-    weighted = {rule.label: rule_weight(recipe, rule) for rule in recipe.thresholds}
-    found = []
-    for entry in detector.thresholds:
-        if entry.replica == detector.decides:
-            here = test.category == detector.categories.index(entry.category)
-            weight = weighed(test.weight, weighted[entry.name])[here]
-            flagged = test.decided[entry.scorer][here] > entry.cut
-            expected = [float(weight.sum() * share) for share in (entry.background_efficiency, entry.low, entry.high)]
-            found.append(Count(entry, len(weight), int(flagged.sum()), float(weight[flagged].sum()), *expected))
-    return found
 
 
 def _train_sample(detector: Detector, shares: Shares) -> Sample:
@@ -210,7 +191,7 @@ def _drawn(number: int, most: int, seed: int) -> Bool[np.ndarray, " event"]:
 Codes = Mapping[int, Float[np.ndarray, "replica _ latent"]]
 
 
-def _probes(detector: Detector, codes: Codes, test: _Met, sampled: Bool[np.ndarray, " event"]) -> dict[str, Probe]:
+def _probes(detector: Detector, codes: Codes, test: Met, sampled: Bool[np.ndarray, " event"]) -> dict[str, Probe]:
     """Return what the codes of each category know of the classes, where the recipe asks for that."""
     recipe, classes = detector.parts.recipe, detector.parts.schema.classes
     category, label, options = test.category[sampled], test.label[sampled], recipe.evaluate.latent
@@ -221,7 +202,7 @@ def _probes(detector: Detector, codes: Codes, test: _Met, sampled: Bool[np.ndarr
     }
 
 
-def _scatters(detector: Detector, codes: Codes, test: _Met, sampled: Bool[np.ndarray, " event"]) -> dict[str, Scatter]:
+def _scatters(detector: Detector, codes: Codes, test: Met, sampled: Bool[np.ndarray, " event"]) -> dict[str, Scatter]:
     """Return the codes of each category's first network in two dimensions, where the recipe asks for that."""
     recipe, classes = detector.parts.recipe, detector.parts.schema.classes
     category, label, options = test.category[sampled], test.label[sampled], recipe.evaluate.latent
@@ -235,18 +216,18 @@ def _scatters(detector: Detector, codes: Codes, test: _Met, sampled: Bool[np.nda
 
 
 def _learnt(
-    detector: Detector, usual: Sequence[Events], codes: Codes, test: _Met, sampled: Bool[np.ndarray, " event"]
+    detector: Detector, usual: Sequence[Events], codes: Codes, test: Met, sampled: Bool[np.ndarray, " event"]
 ) -> dict[str, Learnt]:
     """Return what networks can show of what they have learnt, beside test events that are not known as anomalies."""
     if not detector.parts.recipe.evaluate.pictures:
         return {}
-    category, keep = test.category[sampled], _anomaly(detector, test.label[sampled]) < 1
+    category, keep = test.category[sampled], anomaly_of(detector, test.label[sampled]) < 1
     around = {index: first[keep[category == index]] for index, (first, *_) in codes.items()}
     return learnt(detector, Events.concat(usual), around)
 
 
 def _latent(
-    codes: Codes, test: _Met, anomaly: Int[np.ndarray, " event"], sampled: Bool[np.ndarray, " event"]
+    codes: Codes, test: Met, anomaly: Int[np.ndarray, " event"], sampled: Bool[np.ndarray, " event"]
 ) -> Latent | None:
     """Return the plane of the first replica's code: the code itself, its principal components, or code and score."""
     if not codes:

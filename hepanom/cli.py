@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-import signal
-import sys
-from collections.abc import Callable
 from contextlib import ExitStack
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hepanom.errors import HepanomError, RecipeError
+from hepanom.cli_compare import compare, runs
+from hepanom.cli_monitor import monitor
+from hepanom.cli_threshold import threshold
+from hepanom.command import Command, common
 
 if TYPE_CHECKING:
     from hepanom.document import Document
-
-Command = Callable[..., Any]
 
 
 def main() -> None:
@@ -32,68 +28,6 @@ def main() -> None:
 @click.version_option(package_name="hepanom")
 def hepanom() -> None:
     """Find the events that do not look like the rest: one recipe, from events to a defended threshold."""
-
-
-def common(function: Command) -> Command:
-    """Add --json, -q and -v; turn errors into one message and an exit code, 2 for bad input, 1 for a failed run."""
-
-    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
-    @click.option("-q", "--quiet", is_flag=True, help="Show errors alone.")
-    @click.option("-v", "--verbose", is_flag=True, help="Show what happens inside.")
-    @wraps(function)
-    def command(*args: Any, as_json: bool, quiet: bool, verbose: bool, **options: Any) -> None:
-        level = logging.DEBUG if verbose else logging.ERROR if quiet or as_json else logging.INFO
-        logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-        logging.getLogger("hepanom").setLevel(level)
-        signal.signal(signal.SIGTERM, _interrupt)
-        try:
-            found, text = function(*args, quiet=quiet or as_json, **options)
-        except (Exception, KeyboardInterrupt) as error:
-            if isinstance(error, (click.ClickException, click.exceptions.Exit, click.Abort)):
-                raise
-            if verbose:
-                logging.getLogger("hepanom").exception("where it happened")
-            _fail(error, as_json)
-        else:
-            if found is None:  # another process speaks
-                return
-            if as_json or not quiet:
-                _say(json.dumps(found, default=str) if as_json else text(found))
-
-    return command
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
-def _say(text: str) -> None:
-    """Print the outcome; where nobody can read it, as on a full disk, say so on stderr."""
-    try:
-        click.echo(text)
-        sys.stdout.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes stdout once more when it ends
-        if not isinstance(error, BrokenPipeError):  # `| head` has seen enough
-            click.echo(f"{click.style('error:', fg='red')} stdout: cannot be written: {error.strerror}", err=True)
-        sys.exit(1)
-
-
-def _fail(error: BaseException, as_json: bool) -> None:
-    status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-    message = str(error)
-    if status == "interrupted":
-        resumes = click.get_current_context().info_name == "run"
-        message = "interrupted" + "; the same command with --resume goes on from the last epoch" * resumes
-    elif not isinstance(error, HepanomError):
-        message = f"{type(error).__name__}: {message}; this should not happen, -v shows where it did"
-    if as_json:
-        problems = list(error.problems) if isinstance(error, RecipeError) else [message]
-        click.echo(json.dumps({"status": status, "error": message, "problems": problems}))
-    else:
-        for line in message.splitlines():
-            click.echo(f"{click.style('error:', fg='red')} {line}", err=True)
-    sys.exit(130 if status == "interrupted" else getattr(error, "exit_code", 1))
 
 
 def recipe_options(function: Command) -> Command:
@@ -158,6 +92,41 @@ def run(
     return (show.outcome(outcome), show.outcome_text) if outcome else (None, None)
 
 
+@hepanom.command(short_help="Search the space of a recipe.")
+@recipe_options
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine.")
+@click.option("--tracking", metavar="URI", help="MLflow tracking URI; mlruns/mlflow.db by default.")
+@click.option("--state", type=click.Path(path_type=Path), default=Path("mlruns"), help="Folder of all records.")
+@click.option("--helps", is_flag=True, help="Run trials alone; another process trains the best again and reports.")
+@common
+def search(
+    recipe: str,
+    overrides: tuple[str, ...],
+    folder: str | None,
+    jobs: int,
+    tracking: str | None,
+    state: Path,
+    helps: bool,
+    quiet: bool,
+) -> Any:
+    """Try recipes from the space of RECIPE, train the best again with all replicas, test and report them.
+
+    The same command goes on with a search that was stopped, and works with others that run at the same time, on this
+    machine or on others that reach the same storage.
+    """
+    from hepanom import fleet
+    from hepanom import show_search as show
+    from hepanom.progress import progress
+    from hepanom.search import search as search_recipe
+
+    document = _document(recipe, overrides, folder)
+    same = [recipe, *(f"--set={each}" for each in [*overrides, *_plugins(folder)]), f"--state={state}"]
+    same += [f"--tracking={tracking}"] if tracking else []
+    with fleet.workers(jobs, ["search", *same, "--helps", "--quiet"]), progress(quiet) as watcher:
+        found = search_recipe(document, tracking=tracking, state=state, watcher=watcher, helps=helps)
+    return (show.searched(found), show.searched_text) if found else (None, None)
+
+
 @hepanom.command(short_help="Check a recipe without reading events.")
 @recipe_options
 @common
@@ -190,13 +159,11 @@ def inspect(files: tuple[str, ...], quiet: bool, **options: Any) -> Any:
 @click.argument("detector")
 @click.argument("files", nargs=-1, required=True)
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="NAME.parquet, NAME.root for one ROOT file, or a folder for a ROOT file each.",
+    "--out", type=click.Path(path_type=Path), required=True, help="NAME.parquet, NAME.root, or a folder of ROOT files."
 )
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
 @click.option("--where", metavar="FLAG", help="Write only the events that a threshold flags: SCORER/RULE.")
+@click.option("--threshold", "only", multiple=True, metavar="NAME", help="Flag by this one alone; all by default.")
 @click.option("--dask", metavar="ADDRESS", help="Score on the dask cluster at this address.")
 @click.option("--tracking", metavar="URI", help="MLflow tracking URI, where DETECTOR is a run.")
 @click.option("--device", help="auto, cpu or cuda; that of the training by default.")
@@ -208,6 +175,7 @@ def score(
     out: Path,
     force: bool,
     where: str | None,
+    only: tuple[str, ...],
     dask: str | None,
     tracking: str | None,
     device: str | None,
@@ -218,17 +186,17 @@ def score(
 
     A ROOT file gets a tree that is aligned with its input entry by entry, so that it can be a friend of it.
     """
-    from hepanom import output, show, storage, track
+    from hepanom import archive, output, show, storage
 
     overrides = [*_plugins(folder), *([f"train.device={device}"] if device else [])]
-    place = track.detector_folder(detector, tracking)
-    found = storage.load(place, overrides)
+    place = archive.detector_folder(detector, tracking)
+    found = storage.load(place, overrides, only)
     if dask is None:
         done = output.score_files(found, files, out, where=where, force=force)
     else:
         from hepanom import cluster
 
-        with cluster.scorer(dask, str(Path(place).resolve()), overrides, files) as by:
+        with cluster.scorer(dask, str(Path(place).resolve()), overrides, files, only) as by:
             done = output.score_files(found, files, out, where=where, force=force, by=by)
     return {"status": "done", "detector": str(place), "out": str(out), **done}, show.scored_text
 
@@ -264,6 +232,12 @@ def schema(folder: str | None, quiet: bool) -> Any:
     return reference.json_schema(door.registry(folder)), lambda found: json.dumps(found, indent=1)
 
 
+hepanom.add_command(compare)
+hepanom.add_command(monitor)
+hepanom.add_command(runs)
+hepanom.add_command(threshold)
+
+
 @hepanom.command(short_help="Show a run or a detector.")
 @click.argument("what", metavar="RUN_OR_DETECTOR")
 @click.option("--tracking", metavar="URI", help="MLflow tracking URI; mlruns/mlflow.db by default.")
@@ -271,5 +245,22 @@ def schema(folder: str | None, quiet: bool) -> Any:
 def show(what: str, tracking: str | None, quiet: bool) -> Any:
     """Print the numbers of a run (id or name), or what a detector folder holds."""
     from hepanom import show as pages
+    from hepanom import show_runs
 
-    return pages.anything(what, tracking), pages.anything_text
+    found = pages.anything(what, tracking)
+    return found, pages.detector_text if found["kind"] == "detector" else show_runs.run_text
+
+
+@hepanom.command(short_help="Send runs that were kept while their server was away.")
+@click.argument("state", type=click.Path(path_type=Path), default=Path("mlruns"))
+@click.option("--tracking", metavar="URI", help="Where the same server is now, if it moved.")
+@common
+def upload(state: Path, tracking: str | None, quiet: bool) -> Any:
+    """Record the runs in MLflow whose server was away when they ended; STATE is their folder, mlruns by default."""
+    from dataclasses import asdict
+
+    from hepanom import show, unsent
+
+    sent = [asdict(each) for each in unsent.upload(state, tracking)]
+    status = "unsent" if any(each["reason"] for each in sent) else "done"
+    return {"status": status, "state": str(state), "runs": sent}, show.uploaded_text

@@ -32,16 +32,17 @@ TRIES = 3
 
 @contextmanager
 def scorer(
-    address: str, folder: str, overrides: Sequence[str], files: Sequence[str]
+    address: str, folder: str, overrides: Sequence[str], files: Sequence[str], only: Sequence[str] = ()
 ) -> Iterator[Callable[[Reader, Sequence[Part], list[Skipped]], Iterator[tuple[Part, pa.Table]]]]:
     """Give what ``output.score_files`` scores by, on the cluster at an address such as ``tcp://host:8786``.
 
-    Raises HepanomError where the cluster cannot be reached.
+    ``only`` are the names of thresholds, as ``storage.load`` takes them. Raises HepanomError where the cluster cannot
+    be reached.
     """
     with _client(address) as client:
 
         def scored(_: Reader, parts: Sequence[Part], skipped: list[Skipped]) -> Iterator[tuple[Part, pa.Table]]:
-            tasks = ((folder, tuple(overrides), tuple(files), part) for part in parts)
+            tasks = ((folder, tuple(overrides), tuple(only), tuple(files), part) for part in parts)
             for part, (tables, left_out) in zip(parts, _mapped(client, _score, tasks), strict=True):
                 skipped.extend(left_out)
                 yield from ((part, table) for table in tables)
@@ -92,8 +93,8 @@ def _mapped(client: Any, function: Callable[..., Any], tasks: Iterator[tuple[Any
 
 
 @lru_cache(maxsize=2)
-def _detector(folder: str, overrides: tuple[str, ...]) -> Detector:
-    return storage.load(folder, overrides)
+def _detector(folder: str, overrides: tuple[str, ...], only: tuple[str, ...]) -> Detector:
+    return storage.load(folder, overrides, only)
 
 
 @lru_cache(maxsize=2)
@@ -110,9 +111,9 @@ def _measure(
 
 
 def _score(
-    folder: str, overrides: tuple[str, ...], files: tuple[str, ...], part: Part
+    folder: str, overrides: tuple[str, ...], only: tuple[str, ...], files: tuple[str, ...], part: Part
 ) -> tuple[list[pa.Table], list[Skipped]]:
-    detector = _detector(folder, overrides)
+    detector = _detector(folder, overrides, only)
     skipped: list[Skipped] = []
     scored = output.scored_parts(detector, detector.parts.reader.on(files), [part], skipped)
     return [table for _, table in scored], skipped

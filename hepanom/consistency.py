@@ -117,6 +117,13 @@ def unknown_names(recipe: Recipe, schema: Schema, document: Document) -> Iterato
     # Events are split before anything looks at their features.
     yield from _unknown_column(recipe.split.column, ("split", "column"), schema.beside, features, document)
     yield from _unknown_column(recipe.train.per, ("train", "per"), (*schema.beside, *features), features, document)
+    for index, name in enumerate(recipe.evaluate.against):
+        place = ("evaluate", "against", index)
+        yield from _unknown_column(name, place, (*schema.beside, *features), features, document)
+    for index, rule in enumerate(recipe.thresholds):
+        if rule.per:
+            where_per: Place = ("thresholds", index, "per", "column")
+            yield from _unknown_column(rule.per.column, where_per, (*schema.beside, *features), features, document)
 
 
 def _unknown_column(

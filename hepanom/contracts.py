@@ -311,9 +311,16 @@ class Network(nn.Module):
 
 @runtime_checkable
 class Model(Protocol):
-    """Builds a network for a schema; ``gives`` names its outputs."""
+    """Builds a network for a schema; ``gives`` names its outputs.
+
+    ``loss_options`` names the options that change what the loss means, so that the losses of two networks that differ
+    in them do not compare; a model adds its own to these names, which all of them use.
+    """
 
     gives: ClassVar[frozenset[str]]
+    loss_options: ClassVar[frozenset[str]] = frozenset(
+        {"loss", "l1", "l2", "beta", "free_bits", "regularization", "kernel", "decoder", "variance"}
+    )
 
     def build(self, schema: Schema) -> Network:
         """Return a network with fresh weights drawn from torch's global generator.

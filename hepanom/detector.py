@@ -14,10 +14,15 @@ from torch import Tensor
 
 from hepanom import train
 from hepanom.contracts import Batch, Network, Outputs, Scorer, State
+from hepanom.errors import InputError
 from hepanom.events import Events, Schema
+from hepanom.origin import Origin
 from hepanom.plugins import Parts
-from hepanom.stream import at_once, batches, to_batch
+from hepanom.reference_sample import Reference
+from hepanom.stream import at_once, batches, named_column, to_batch
 from hepanom.thresholds import Threshold
+
+Columns = Mapping[str, Float[np.ndarray, " event"]]
 
 SCORE_BATCH = 4096
 LARGEST = float(np.sqrt(np.finfo(np.float64).max))  # a score; the square of a distance between two is still a number
@@ -48,12 +53,18 @@ class CategoryModel:
 
 @dataclass(frozen=True)
 class Detector:
-    """Models by category label, the thresholds of all of them, and where everything comes from."""
+    """Models by category label, the thresholds of all of them, where everything comes from, and what is normal.
+
+    ``reference`` is held-out background that ``hepanom monitor`` compares with; older detectors have none. ``origins``
+    says by name of thresholds that were set after the training when and on what.
+    """
 
     parts: Parts
     models: Mapping[str, CategoryModel]
     thresholds: tuple[Threshold, ...]
     provenance: Mapping[str, Any]
+    reference: Reference | None = None
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -70,12 +81,14 @@ class Detector:
         """Return the replica number whose thresholds flag: the only one, or the mean rank of all."""
         return 0 if self.replicas == 1 else MEAN_RANK
 
-    def cuts(self, scorer: str, rule: str, replica: int) -> Float[np.ndarray, " category"]:
-        """Return one rule's cut for each category."""
-        chosen = {
-            t.category: t.cut for t in self.thresholds if (t.scorer, t.name, t.replica) == (scorer, rule, replica)
-        }
-        return np.array([chosen[label] for label in self.categories])
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns on which cuts depend."""
+        return tuple(dict.fromkeys(entry.along.column for entry in self.thresholds if entry.along))
+
+    def cuts(self, scorer: str, rule: str, replica: int) -> dict[str, Threshold]:
+        """Return one rule's threshold for each category."""
+        return {t.category: t for t in self.thresholds if (t.scorer, t.name, t.replica) == (scorer, rule, replica)}
 
 
 @contextmanager
@@ -173,23 +186,41 @@ def score(detector: Detector, events: Events) -> dict[str, Float[np.ndarray, "re
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of many events, with what is left of the events: their weight and category."""
+    """The scores of many events, with what is left of the events: their category, weight, and some columns."""
 
     scores: Mapping[str, Float[np.ndarray, "replica event"]]
     category: Int[np.ndarray, " event"]
     weight: Float[np.ndarray, " event"]
+    columns: Columns
 
 
-def score_chunks(detector: Detector, chunks: Iterable[Events]) -> Scores:
-    """Return the scores of all events of the chunks, which carry their category."""
+def score_chunks(detector: Detector, chunks: Iterable[Events], names: Sequence[str] = ()) -> Scores:
+    """Return the scores of all events of the chunks, which carry their category, and the columns ``names``."""
     scores = [{label: np.zeros((detector.replicas, 0)) for label in detector.parts.scorers}]
     categories, weights = [np.zeros(0, np.int64)], [np.zeros(0)]
+    columns: list[Columns] = [{name: np.zeros(0) for name in names}]
     for events in chunks:
         scores.append(score(detector, events))
         categories.append(events.category)
         weights.append(events.weight)
+        columns.append(numbers_of(events, names, detector.parts.schema))
     joined = {label: np.concatenate([each[label] for each in scores], axis=1) for label in detector.parts.scorers}
-    return Scores(joined, np.concatenate(categories), np.concatenate(weights))
+    beside = {name: np.concatenate([each[name] for each in columns]) for name in names}
+    return Scores(joined, np.concatenate(categories), np.concatenate(weights), beside)
+
+
+def columns_of(detector: Detector, events: Events) -> Columns:
+    """Return the columns on which cuts depend. Raises InputError for one that is not there or holds text."""
+    return numbers_of(events, detector.columns, detector.parts.schema)
+
+
+def numbers_of(events: Events, names: Iterable[str], schema: Schema) -> Columns:
+    """Return columns beside the features, or features of a table, as numbers. Raises InputError as ``columns_of``."""
+    found = {name: named_column(events, name, schema) for name in names}
+    for name, values in found.items():
+        if values.dtype.kind not in "iufb":
+            raise InputError(f"thresholds: column {name!r} holds text; a cut depends on a number, such as a mass")
+    return {name: values.astype(np.float64) for name, values in found.items()}
 
 
 def decision(
@@ -234,10 +265,14 @@ def flags(
     detector: Detector,
     values: Float[np.ndarray, " event"],
     category: Int[np.ndarray, " event"],
+    columns: Columns,
     scorer: str,
     rule: str,
     replica: int,
 ) -> Bool[np.ndarray, " event"]:
-    """Return which events lie above the rule's cut in their category."""
-    above: Bool[np.ndarray, " event"] = values > detector.cuts(scorer, rule, replica)[category]
+    """Return which events lie above the rule's cut in their category; ``columns`` are those of ``columns_of``."""
+    above, cuts = np.zeros(len(values), np.bool_), detector.cuts(scorer, rule, replica)
+    for index, label in enumerate(detector.categories):
+        here = category == index
+        above[here] = cuts[label].flag(values[here], {name: column[here] for name, column in columns.items()})
     return above

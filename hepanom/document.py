@@ -126,29 +126,60 @@ def _problem(error: YAMLError) -> str:
 
 def changed(document: Document, overrides: Sequence[str]) -> Document:
     """Return the document with ``a.b=value`` applied; values are YAML, list items go by number."""
-    plain = json.loads(json.dumps(document.plain))
-    lines, places = dict(document.lines), dict(document.overrides)
     for override in overrides:
         dotted, equals, text = override.partition("=")
         if not equals:
             raise InputError(f"--set {override}: expected PATH=VALUE, such as train.epochs=5")
-        *above, last = dotted.strip().split(".")
-        node: Any = plain
-        place: Place = ()
-        for step in above:
-            key = _key(node, step, place, override)
-            place = (*place, key)
-            if isinstance(node, dict) and key not in node:
-                node[key], places[place] = {}, override
-            node = node[key]
-        key = _key(node, last, place, override)
+        told = f"--set {override}"
+        document = _with(document, dotted.strip(), _value(text, told), override)
+    return document
+
+
+def placed(document: Document, values: Mapping[str, tuple[Any, Place]]) -> Document:
+    """Return the document with a value at each dotted path, which messages find at a place of the document itself."""
+    for dotted, (value, there) in values.items():
+        found = _with(document, dotted, value, f"{dotted}={json.dumps(value)}")
+        if there in document.lines:
+            new = found.overrides.keys() - document.overrides.keys()
+            lines = {**found.lines, **dict.fromkeys(new, document.lines[there])}
+            found = Document(document.source, found.plain, lines, document.overrides)
+        document = found
+    return document
+
+
+def _with(document: Document, dotted: str, value: Any, override: str) -> Document:
+    """Return the document with a value at a dotted path, which messages know as an override."""
+    plain = json.loads(json.dumps(document.plain))
+    lines, places = dict(document.lines), dict(document.overrides)
+    *above, last = dotted.split(".")
+    node: Any = plain
+    place: Place = ()
+    for step in above:
+        key = _key(node, step, place, override)
         place = (*place, key)
-        node[key] = _value(text, f"--set {override}")
-        for known in (lines, places):
-            for stale in [below for below in known if below[: len(place)] == place]:
-                del known[stale]
-        places[place] = override
+        if isinstance(node, dict) and key not in node:
+            node[key], places[place] = {}, override
+        node = node[key]
+    key = _key(node, last, place, override)
+    place = (*place, key)
+    node[key] = value
+    for known in (lines, places):
+        for stale in [below for below in known if below[: len(place)] == place]:
+            del known[stale]
+    places[place] = override
     return Document(document.source, plain, lines, places)
+
+
+def value_at(node: Any, dotted: str) -> Any:
+    """Return what stands at a dotted path below a plain value; None where there is nothing."""
+    for step in dotted.split(".") if dotted else ():
+        if isinstance(node, Mapping):
+            node = node.get(step)
+        elif isinstance(node, list) and step.isdecimal() and int(step) < len(node):
+            node = node[int(step)]
+        else:
+            return None
+    return node
 
 
 def _value(text: str, source: str) -> Any:

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from hepanom.against_figure import against_figure
 from hepanom.canvas import ANOMALY, BACKGROUND, LINES, blank, key, legend_above, plain, style
 from hepanom.clouds import cloud_figure
-from hepanom.curves import View, roc_figure, sic_figure
+from hepanom.conditional_figure import conditional_figure
+from hepanom.curves import View, curves, roc_figure, sic_figure
 from hepanom.histograms import histogram
 from hepanom.images import image_figure
 from hepanom.learnt import Learnt
 from hepanom.losses import loss_figure
+from hepanom.objects_figure import objects_figure
 from hepanom.panels import samples_figure, scatter_figure, traversal_figure
-from hepanom.result import Cloud, Latent, Picture, Result
+from hepanom.ranked_figure import ranked_figure
+from hepanom.result import Cloud, Latent, Objects, Picture, Result
 from hepanom.strips import canvas_strip, samples_strip, traversal_strip
 
 if TYPE_CHECKING:
@@ -34,10 +38,12 @@ MANY = 20  # events in a cell, from which on the colours are logarithmic
 def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
     """Return the figures, to be saved under ``canvas.style``.
 
-    ``loss_CATEGORY``, ``score_SCORER_CATEGORY``, ``roc``, ``sic``, ``latent_CATEGORY``, for images ``image_CATEGORY``,
-    for sets of points ``cloud_CATEGORY`` and, where the recipe evaluates latent codes, ``probe_CATEGORY`` and
-    ``codes_CATEGORY``; where there are several categories, ``roc_SCORER`` and ``sic_SCORER`` compare them.
-    ``samples_CATEGORY``, ``traversal_CATEGORY`` and ``canvas_CATEGORY`` show what a network makes. Curves need
+    ``loss_CATEGORY``, ``score_SCORER_CATEGORY``, ``conditional_SCORER_RULE`` for cuts that depend on a column, ``roc``,
+    ``sic``, ``latent_CATEGORY``, for images ``image_CATEGORY``, for sets of points ``cloud_CATEGORY`` and
+    ``cloud_strange_CATEGORY`` and, where the recipe evaluates latent codes, ``probe_CATEGORY`` and ``codes_CATEGORY``;
+    where there are several categories, ``roc_SCORER`` and ``sic_SCORER`` compare them. ``samples_CATEGORY``,
+    ``traversal_CATEGORY`` and ``canvas_CATEGORY`` show what a network makes, ``objects_CATEGORY``, ``points_CATEGORY``
+    and ``ranked_SCORER`` strange events, ``against_SCORER_COLUMN_CATEGORY`` scores against other variables. Curves need
     background and anomalies, the plane a model with a latent code: without them they are not there.
     """
     found: dict[str, matplotlib.figure.Figure] = {}
@@ -49,13 +55,17 @@ def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
         for scorer in scorers:
             for label in labels:
                 found[key("score", scorer, label)] = histogram(result, scorer, label)
+        for each in result.flatness:
+            found[key("conditional", each.scorer, each.rule)] = conditional_figure(result, each)
         if has_both_classes(result):
             pooled = {scorer: (scorer, None, color) for scorer, color in zip(scorers, cycle(LINES), strict=False)}
-            found |= {"roc": roc_figure(result, pooled), "sic": sic_figure(result, pooled)}
+            drawn = curves(result.scored, pooled)
+            found |= {"roc": roc_figure(result, pooled, drawn), "sic": sic_figure(result, pooled, drawn)}
             for scorer in scorers if len(result.categories) > 1 else ():
                 views = _categories(scorer, labels)
-                found[key("roc", scorer)] = roc_figure(result, views)
-                found[key("sic", scorer)] = sic_figure(result, views)
+                drawn = curves(result.scored, views)
+                found[key("roc", scorer)] = roc_figure(result, views, drawn)
+                found[key("sic", scorer)] = sic_figure(result, views, drawn)
         for label in labels:
             if result.latent is not None and (figure := _plane(result, result.latent, label)) is not None:
                 found[key("latent", label)] = figure
@@ -66,10 +76,38 @@ def figures(result: Result) -> dict[str, matplotlib.figure.Figure]:
             events = [each for each in result.pictures if result.categories[each.category] == label]
             if pictures := [each for each in events if isinstance(each, Picture)]:
                 found[key("image", label)] = image_figure(result, label, pictures)
-            if clouds := [each for each in events if isinstance(each, Cloud)]:
-                found[key("cloud", label)] = cloud_figure(result, label, clouds)
+            for name, why in (("cloud", "first"), ("cloud_strange", "strangest")):
+                if clouds := [each for each in events if isinstance(each, Cloud) and each.why.startswith(why)]:
+                    found[key(name, label)] = cloud_figure(result, label, clouds)
         for label in labels:
             found |= _learnt(result, label)
+            found |= _displays(result, label)
+        found |= _strange(result)
+    return found
+
+
+def _strange(result: Result) -> dict[str, matplotlib.figure.Figure]:
+    """Return why events are strange, and what their scores have to do with other variables."""
+    found, drawn = dict[str, Any](), drawn_categories(result)
+    for scorer, events in result.strangest.items():
+        if any(event.features for event in events):
+            found[key("ranked", scorer)] = ranked_figure(result, scorer, events)
+    for each in result.against:
+        if each.category in drawn:
+            found[key("against", each.scorer, each.column, each.category)] = against_figure(result, each)
+    return found
+
+
+def _displays(result: Result, label: str) -> dict[str, matplotlib.figure.Figure]:
+    """Return the displays of a category's events as they stand in the files; points only where none are drawn."""
+    here = [each for each in result.displays if result.categories[each.category] == label]
+    objects = [each for each in here if isinstance(each, Objects) and len(each.momenta)]
+    clouds = [each for each in here if isinstance(each, Cloud) and len(each.points)]
+    found = {}
+    if objects:
+        found[key("objects", label)] = objects_figure(result, label, objects)
+    if clouds and not any(isinstance(picture, Cloud) for picture in result.pictures):
+        found[key("points", label)] = cloud_figure(result, label, clouds)
     return found
 
 

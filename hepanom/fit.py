@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,13 @@ from urllib.parse import quote
 import numpy as np
 import torch
 
-from hepanom import checkpoint, stack, stop, team, train
+from hepanom import checkpoint, cutting, stack, stop, team, train
 from hepanom.contracts import Batch, Epoch, Network, Outputs, State
 from hepanom.detector import (
     CategoryModel,
     Detector,
     Member,
     Scores,
-    decision,
     outputs,
     rank_table,
     score_chunks,
@@ -31,14 +30,32 @@ from hepanom.errors import InputError
 from hepanom.events import Schema, hash64
 from hepanom.plugins import Parts
 from hepanom.preparation import Measure, all_tables, chosen, fit_transforms, refuse_idle, train_source, valid_tables
-from hepanom.recipe import Rule
 from hepanom.shares import Shares
 from hepanom.source import Source
-from hepanom.stream import rule_weight, weighed, with_category
-from hepanom.thresholds import Threshold, threshold
+from hepanom.stream import weighed, with_category
 
 Watch = Callable[[str, int, Epoch], None]
 Histories = dict[tuple[str, int], list[Epoch]]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """One category's events as its network sees them, and the transforms that made them so.
+
+    ``source`` trains, ``valid`` judges the epochs, ``whole`` holds the training events of all processes, from which the
+    scorers learn; ``tally`` counts what the transforms did.
+    """
+
+    label: str
+    states: tuple[State, ...]
+    schema: Schema
+    source: Source
+    valid: Iterable[Batch]
+    whole: Iterable[Batch]
+    tally: Mapping[str, int]
+
+
+Look = Callable[[Ready, Network], None]
 
 
 def fit(
@@ -47,52 +64,73 @@ def fit(
     watch: Watch = lambda category, replica, record: None,
     checkpoints: Path | None = None,
     measure: Measure | None = None,
+    *,
+    prepared: Iterable[Ready] | None = None,
+    look: Look | None = None,
 ) -> tuple[Detector, Histories]:
     """Train on the training share and set thresholds on held-out background; the test share is not looked at.
 
-    ``watch`` is called after each epoch. With a ``checkpoints`` folder every epoch is written there, and a training
-    that it holds goes on where it stopped, bit for bit. ``measure`` measures for the transforms elsewhere.
+    ``watch`` is called after each epoch, ``look`` after each that is the best so far, with the network. With a
+    ``checkpoints`` folder every epoch is written there, and a training that it holds goes on where it stopped, bit for
+    bit. ``measure`` measures for the transforms elsewhere; ``prepared`` is what ``prepare_all`` gave before.
     Returns the detector and the epochs by (category, replica). Raises InputError where a category has no background to
     train, stop or set thresholds on.
     """
-    models, histories = train_models(shares, watch, checkpoints, measure)
+    prepared = prepare_all(shares, measure) if prepared is None else prepared
+    models, histories = train_models(shares, watch, checkpoints, prepared, look)
     guards = next(iter(models.values())).members[0].network.guards()
     if ended := stop.endings(shares.parts.recipe.train.stop, guards, histories):
         provenance = {**provenance, "training": ended}
-    return _with_thresholds(Detector(shares.parts, models, (), provenance), shares.whole()), histories
+    return with_thresholds(Detector(shares.parts, models, (), provenance), shares.whole()), histories
 
 
-def train_models(
-    shares: Shares, watch: Watch, checkpoints: Path | None, measure: Measure | None = None
-) -> tuple[dict[str, CategoryModel], Histories]:
-    """Train the models of all categories; this is what all processes of a team do together.
-
-    Only process 0 fits the scorers, on the events of all.
-    """
+def prepare_all(shares: Shares, measure: Measure | None = None) -> Iterator[Ready]:
+    """Yield every category's events as its network sees them; this is what all processes of a team do together."""
     parts, recipe = shares.parts, shares.parts.recipe
     labels = _categories(shares)
     _refuse_weights(shares, labels)
+    cutting.refuse_text(shares)
     device = train.resolve_device(recipe.train.device)
-    models: dict[str, CategoryModel] = {}
-    histories: Histories = {}
-    with threads(recipe.train.threads):
-        for index, label in enumerate(labels):
+    for index, label in enumerate(labels):
+        with threads(recipe.train.threads):
             background, held_out = (chosen(shares, share, labels, index) for share in ("train", "valid"))
             for events in (background, held_out):
                 refuse_idle(events)
             states, schema = fit_transforms(parts, background, measure)
             source, tally = train_source(background, states, schema, device)
             valid = valid_tables(held_out, states, schema, device)
-            everything = source if team.size() == 1 else all_tables(background, states, schema, device)
-            shown = (everything, valid) if team.rank() == 0 else ((), ())
-            members = []
-            for replica, training in enumerate(
-                _trained(parts, schema, (source, valid), device, label, checkpoints, watch)
-            ):
-                histories[label, replica] = training.history
-                members.append(_member(parts, training.network.eval(), *shown))
-            models[label] = CategoryModel(states, schema, tuple(members), tally)
+            whole = source if team.size() == 1 else all_tables(background, states, schema, device)
+        yield Ready(label, states, schema, source, valid, whole, tally)
+
+
+def train_models(
+    shares: Shares,
+    watch: Watch,
+    checkpoints: Path | None,
+    prepared: Iterable[Ready],
+    look: Look | None = None,
+) -> tuple[dict[str, CategoryModel], Histories]:
+    """Train the models of all categories; this is what all processes of a team do together.
+
+    Only process 0 fits the scorers, on the events of all.
+    """
+    models: dict[str, CategoryModel] = {}
+    histories: Histories = {}
+    with threads(shares.parts.recipe.train.threads):
+        for ready in prepared:
+            networks = []
+            for replica, training in enumerate(_trained(shares.parts, ready, checkpoints, watch, look)):
+                histories[ready.label, replica] = training.history
+                networks.append(training.network)
+            models[ready.label] = category_model(shares.parts, ready, networks)
     return models, histories
+
+
+def category_model(parts: Parts, ready: Ready, networks: Sequence[Network]) -> CategoryModel:
+    """Return the model of a category, its scorers fitted; only process 0 of a team has the events for that."""
+    shown = (ready.whole, ready.valid) if team.rank() == 0 else ((), ())
+    members = tuple(_member(parts, network.eval(), *shown) for network in networks)
+    return CategoryModel(ready.states, ready.schema, members, ready.tally)
 
 
 def _held_out(shares: Shares) -> dict[str, str]:
@@ -157,16 +195,11 @@ def _refuse_weights(shares: Shares, labels: Sequence[str]) -> None:
 
 
 def _trained(
-    parts: Parts,
-    schema: Schema,
-    tables: tuple[Source, Iterable[Batch]],
-    device: torch.device,
-    label: str,
-    checkpoints: Path | None,
-    watch: Watch,
+    parts: Parts, ready: Ready, checkpoints: Path | None, watch: Watch, look: Look | None
 ) -> Iterator[train.Training]:
     """Yield the replicas of one category, trained: all at once where network and source allow it."""
-    source, valid = tables
+    label, schema, source, valid = ready.label, ready.schema, ready.source, ready.valid
+    device = train.resolve_device(parts.recipe.train.device)
     replicas = range(parts.recipe.train.replicas)
     together = len(replicas) > 1 and stack.stacks(parts.model.build(schema), parts.recipe.train, source)
     for group in [replicas] if together else [range(replica, replica + 1) for replica in replicas]:
@@ -183,6 +216,8 @@ def _trained(
             if path:
                 checkpoint.save(trainings, path)
             for index, record in records.items():
+                if look is not None and record.best:
+                    look(ready, trainings[index].network)
                 watch(label, group[index], record)
         yield from trainings
 
@@ -220,50 +255,28 @@ def _member(parts: Parts, network: Network, source: Iterable[Batch], held_out: I
     return Member(network, found, {})
 
 
-def _with_thresholds(detector: Detector, shares: Shares) -> Detector:
+def with_thresholds(detector: Detector, shares: Shares) -> Detector:
     """Return the detector with background ranks (for several replicas) and a threshold for every rule."""
     recipe = detector.parts.recipe
     behind = _held_out(shares)
     names: set[str] = {"calibrate", *(rule.on for rule in recipe.thresholds)}
-    found = {name: background_scores(detector, shares, behind[name]) for name in names}
+    columns = cutting.columns(recipe)
+    found = {name: background_scores(detector, shares, behind[name], columns) for name in names}
     if detector.replicas > 1:
         detector = _with_ranks(detector, found["calibrate"])
-    return replace(detector, thresholds=tuple(_thresholds(detector, recipe.thresholds, found)))
+    replicas = list(dict.fromkeys([*range(detector.replicas), detector.decides]))
+    cuts = (cutting.thresholds(detector, rule, found[rule.on], replicas) for rule in recipe.thresholds)
+    return replace(detector, thresholds=tuple(chain.from_iterable(cuts)))
 
 
-def background_scores(detector: Detector, shares: Shares, share: str) -> Scores:
-    """Return the scores of the background of a share."""
+def background_scores(detector: Detector, shares: Shares, share: str, columns: Sequence[str] = ()) -> Scores:
+    """Return the scores of the background of a share, and these columns of it."""
     parts = detector.parts
     background = list(shares.background())
     chunks = (events.mask(np.isin(events.label, background)) for events in shares.chunks(share))
     per = parts.recipe.train.per
-    return score_chunks(
-        detector, (with_category(events, per, detector.categories, parts.schema) for events in chunks if len(events))
-    )
-
-
-def _thresholds(detector: Detector, rules: Sequence[Rule], found: Mapping[str, Scores]) -> Iterator[Threshold]:
-    for rule in rules:
-        scores = found[rule.on]
-        weight = weighed(scores.weight, rule_weight(detector.parts.recipe, rule))
-        rows = {
-            replica: {label: values[replica] for label, values in scores.scores.items()}
-            for replica in range(detector.replicas)
-        }
-        rows[detector.decides] = decision(detector, scores.scores, scores.category)
-        for replica, by_scorer in rows.items():
-            for scorer, values in by_scorer.items():
-                for index, label in enumerate(detector.categories):
-                    here = scores.category == index
-                    yield threshold(
-                        rule.rule,
-                        rule.value,
-                        values[here],
-                        weight[here],
-                        scorer=scorer,
-                        category=label,
-                        replica=replica,
-                    )
+    known = (with_category(events, per, detector.categories, parts.schema) for events in chunks if len(events))
+    return score_chunks(detector, known, columns)
 
 
 def _with_ranks(detector: Detector, found: Scores) -> Detector:

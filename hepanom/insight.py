@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
@@ -70,9 +72,23 @@ def strange(detector: Detector, scorer: str, events: Events, values: Float[np.nd
                 features=[
                     (column, raw.get(column, float("nan")), units.get(column, ""), part) for column, part in ranked
                 ],
+                typical=_typical(detector, {column: raw[column] for column, _ in ranked if column in raw}),
             )
         )
     return found
+
+
+def _typical(detector: Detector, values: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Return the median of held-out background, and the share of it below a value, for columns of the reference."""
+    if detector.reference is None:
+        return {}
+    held = {axis.name: (axis, each) for axis, each in detector.reference.items() if axis.kind == "column"}
+    return {
+        name: (axis.quantiles(each, [0.5])[0], axis.below(each, value))
+        for name, value in values.items()
+        if name in held
+        for axis, each in [held[name]]
+    }
 
 
 def _explanation(detector: Detector, events: Events, scorer: str) -> tuple[str, list[dict[str, float]]]:

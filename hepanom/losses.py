@@ -24,7 +24,10 @@ Histories = Sequence[Sequence[Epoch]]
 
 
 def loss_figure(result: Result, label: str) -> matplotlib.figure.Figure:
-    """Draw training and validation loss of every replica with its best epoch, and a panel for each diagnostic."""
+    """Draw training and validation loss of every replica with its best epoch, and a panel for each diagnostic.
+
+    Of several replicas a band shows mean and spread.
+    """
     from matplotlib.ticker import MaxNLocator
 
     histories = [history for (category, _), history in result.histories.items() if category == label and history]
@@ -50,6 +53,11 @@ def loss_figure(result: Result, label: str) -> matplotlib.figure.Figure:
 
 
 def _losses(ax: matplotlib.axes.Axes, histories: Histories) -> None:
+    if len(histories) > 1:
+        first = histories[0][0].epoch
+        training = [[sum(record.losses.values()) for record in history if record.losses] for history in histories]
+        _band(ax, first, training, BACKGROUND)
+        _band(ax, first, [[record.validation for record in history] for history in histories], VALIDATION)
     for history, alpha, once in _drawn(histories):
         epochs = [record.epoch for record in history]
         if history[0].losses:
@@ -63,6 +71,19 @@ def _losses(ax: matplotlib.axes.Axes, histories: Histories) -> None:
     ax.margins(x=0.03, y=0.1)
     ax.set_ylabel("loss per event")
     ax.legend(title=f"{len(histories)} replicas" if len(histories) > 1 else None, loc="best")
+
+
+def _band(ax: matplotlib.axes.Axes, first: int, curves: Sequence[Sequence[float]], color: str) -> None:
+    """Draw mean and spread of several trainings from their first epoch on, as far as two of them went."""
+    longest = sorted(map(len, curves))[-2]
+    padded = np.full((len(curves), longest), np.nan)
+    for row, curve in zip(padded, curves, strict=True):
+        row[: len(curve)] = curve[:longest]
+    if longest:
+        mean, spread = np.nanmean(padded, axis=0), np.nanstd(padded, axis=0, ddof=1)
+        epochs = first + np.arange(longest)
+        ax.plot(epochs, mean, color=color, lw=2.2)
+        ax.fill_between(epochs, mean - spread, mean + spread, color=color, alpha=0.2, lw=0)
 
 
 def _diagnostic(ax: matplotlib.axes.Axes, result: Result, histories: Histories, name: str) -> None:
@@ -86,7 +107,7 @@ def _diagnostic(ax: matplotlib.axes.Axes, result: Result, histories: Histories, 
 
 def _drawn(histories: Histories) -> Iterator[tuple[Sequence[Epoch], float, Callable[[str], str]]]:
     """Yield the trainings with the opacity of their lines, and what makes a label of the first one alone."""
-    alpha = 1.0 if len(histories) == 1 else 0.5
+    alpha = 1.0 if len(histories) == 1 else 0.4
     for replica, history in enumerate(histories):
         hidden = "_" * (replica > 0)  # legends skip what begins with it
         yield history, alpha, hidden.__add__

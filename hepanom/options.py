@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -16,6 +17,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 SIZE = r"^\d+(\.\d+)? ?[MG]B$"
 DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 LABEL = r"^[\w.-]+$"
+_adapter = cache(TypeAdapter)  # making one takes longer than its work
 WORDS = {  # patterns as a reader would say them
     SIZE: "a size such as 500 MB or 4 GB",
     DEVICE: "auto, cpu, cuda or a number as in cuda:1",
@@ -32,13 +34,13 @@ class Section(BaseModel):
 def check_options(kind: type, plain: Any, place: Place, document: Document) -> tuple[Any, list[str]]:
     """Validate plain values as ``kind``; return (the value or None, every mistake with its place)."""
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(plain), strict=True), []
+        return _adapter(kind).validate_json(json.dumps(plain), strict=True), []
     except ValidationError as error:
         return None, list(_problems(error, kind, plain, place, document))
 
 
 def _problems(error: ValidationError, kind: type, plain: Any, place: Place, document: Document) -> Iterator[str]:
-    schema = TypeAdapter(kind).json_schema()
+    schema = _adapter(kind).json_schema()
     found: dict[str, list[str]] = {}  # the choices of a union are one mistake: expected this or that
     for mistake in error.errors():
         steps = _real_steps(mistake["loc"], plain, missing=mistake["type"] == "missing")

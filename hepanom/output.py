@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from hepanom import friends
 from hepanom.contracts import Part, Reader
-from hepanom.detector import Detector, decision, flags, score
+from hepanom.detector import Detector, columns_of, decision, flags, score
 from hepanom.errors import InputError, did_you_mean
 from hepanom.events import Events, Schema
 from hepanom.files import written
@@ -45,13 +45,8 @@ def score_files(
     missing in the files. With ``where``, the name of a flag, only the events that it flags are written. ``by`` scores
     elsewhere, in the same order. Nothing appears before all events are in it.
     """
-    reader = detector.parts.reader.on(files)
-    before, now = detector.parts.schema, reader.schema()
-    if not _fit(before, now):
-        raise InputError(
-            f"{', '.join(files)}: the inputs differ from those of the training; {_difference(before, now)}"
-        )
-    flag = None if where is None else _flag(detector, where)
+    reader = reader_of(detector, files)
+    flag = None if where is None else f"flag/{flag_of(detector, where, '--where')}"
     events = written_events = 0
     flagged: Counter[str] = Counter()
     skipped: list[Skipped] = []
@@ -102,14 +97,25 @@ def _written_to(
     return friends.root_files(names, files, reader, parts, skim=skim)
 
 
-def _flag(detector: Detector, where: str) -> str:
-    """Return the column of the flag that a name stands for: SCORER/RULE, or RULE where there is one scorer."""
+def reader_of(detector: Detector, files: Sequence[str]) -> Reader:
+    """Return the detector's reader for other files. Raises InputError where their inputs are not those it learnt."""
+    reader = detector.parts.reader.on(files)
+    before, now = detector.parts.schema, reader.schema()
+    if not _fit(before, now):
+        raise InputError(
+            f"{', '.join(files)}: the inputs differ from those of the training; {_difference(before, now)}"
+        )
+    return reader
+
+
+def flag_of(detector: Detector, wanted: str, option: str) -> str:
+    """Return SCORER/RULE for the name of a flag: that itself, or RULE where there is one scorer."""
     known = list(dict.fromkeys(f"{entry.scorer}/{entry.name}" for entry in detector.thresholds))
-    found = [name for name in known if where in (name, name.split("/", 1)[1], friends.branch(f"flag/{name}"))]
+    found = [name for name in known if wanted in (name, name.split("/", 1)[1], friends.branch(f"flag/{name}"))]
     if len(found) != 1:
         what = f"stands for {' and for '.join(found)}" if found else "is no flag of this detector"
-        raise InputError(f"--where {where!r} {what}; {did_you_mean(where, known)}")
-    return f"flag/{found[0]}"
+        raise InputError(f"{option} {wanted!r} {what}; {did_you_mean(wanted, known)}")
+    return found[0]
 
 
 @contextmanager
@@ -172,9 +178,10 @@ def to_table(detector: Detector, events: Events, values: Mapping[str, Float[np.n
         columns[f"beside/{name}" if name in {*ours, "event_id", "file"} else name] = column
     columns |= ours
     columns |= {f"score/{scorer}": found for scorer, found in values.items()}
+    cut_by = columns_of(detector, events)
     for scorer, rule in dict.fromkeys((entry.scorer, entry.name) for entry in detector.thresholds):
         name = f"flag/{scorer}/{rule}"
-        columns[name] = flags(detector, values[scorer], events.category, scorer, rule, detector.decides)
+        columns[name] = flags(detector, values[scorer], events.category, cut_by, scorer, rule, detector.decides)
     arrays = {
         name: pa.array(column, pa.string() if np.asarray(column).dtype.kind in "OU" else None)
         for name, column in columns.items()

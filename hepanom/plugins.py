@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pluggy
 from pydantic import TypeAdapter
 
-from hepanom import consistency, hookspecs, recipe
+from hepanom import consistency, draws, goals, hookspecs, recipe
 from hepanom.document import Document, Place
 from hepanom.errors import InputError, OptionError, RecipeError, did_you_mean
 from hepanom.options import check_options
@@ -156,9 +156,8 @@ def build(document: Document, schema: Schema | None = None) -> Parts:
     Where headers are read, the network is built once, too, for the events that the transforms leave. Raises RecipeError
     with every mistake at once: file, line, what was found, what would do.
     """
-    checked, problems = recipe.check(document)
-    built, used, mistakes = _built(document)
-    problems += [*mistakes, *consistency.lacking_outputs(built, document), *consistency.lacking_scores(built, document)]
+    known = registry(local_folder(document))
+    checked, built, used, problems = _options(document, known)
     reader, anew, doubts = built.get(("data",)), schema is None, list[str]()
     if schema is None and reader is not None:
         try:
@@ -174,6 +173,9 @@ def build(document: Document, schema: Schema | None = None) -> Parts:
         if anew and checked:
             refused, doubts = consistency.failing_model(built, checked, schema, document)
             problems += refused
+            problems += goals.mistakes(built, checked, schema, document)
+    if anew and checked and checked.search and not problems:
+        problems += draws.undrawable(checked.search, document, lambda made: _options(made, known)[3])
     if problems or checked is None or schema is None:
         raise RecipeError(sorted(problems, key=_line))
     return Parts(
@@ -189,18 +191,20 @@ def build(document: Document, schema: Schema | None = None) -> Parts:
     )
 
 
-def _built(document: Document) -> tuple[dict[Place, Any], dict[str, str], list[str]]:
-    """Return the plugins by place in the recipe, the version of each package used, and every mistake in the options."""
-    plugins = registry(local_folder(document))
+def _options(
+    document: Document, plugins: Registry
+) -> tuple[Recipe | None, dict[Place, Any], dict[str, str], list[str]]:
+    """Return the checked recipe, its plugins by place, the version of each package used, and every mistake."""
+    checked, problems = recipe.check(document)
     built: dict[Place, Any] = {}
     used: dict[str, str] = {}
-    problems: list[str] = []
     for kind, place, node in _uses(document.plain):
         value, version, mistakes = build_one(plugins, kind, place, node, document)
         used |= version
         built |= {} if mistakes else {place: value}
         problems += mistakes
-    return built, used, problems
+    problems += [*consistency.lacking_outputs(built, document), *consistency.lacking_scores(built, document)]
+    return checked, built, used, problems
 
 
 def build_one(

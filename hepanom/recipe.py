@@ -12,10 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from hepanom import draws
 from hepanom.document import Document, Place
 from hepanom.optimizers import WITHOUT_GRADIENTS, Adam, Optimizer
 from hepanom.options import DEVICE, LABEL, SIZE, Section, Share, check_options
-from hepanom.thresholds import rule_name
+from hepanom.space import SearchOptions
+from hepanom.thresholds import Rule, rule_mistake
 
 Yield = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -128,24 +130,6 @@ class Train(Section):
         return self
 
 
-class Rule(Section):
-    """A rule that turns held-out background scores into a cut; flagged means score > cut."""
-
-    rule: Literal["quantile", "median", "mean", "background_efficiency", "value"] = Field(
-        description="what of the background scores is the cut; `value` is a cut of your own"
-    )
-    value: float | None = Field(
-        default=None, description="share of the background below (quantile) or above the cut, or the cut itself"
-    )
-    on: Literal["calibrate", "train"] = Field(default="calibrate", description="whose background scores set the cut")
-    weighted: bool = Field(default=True, description="whether a share is one of weight, or of events")
-
-    @property
-    def label(self) -> str:
-        """Return the rule's name in every table, such as ``background_efficiency_0.01``."""
-        return rule_name(self.rule, self.value)
-
-
 Metric = Literal[
     "auc",
     "ams",
@@ -182,6 +166,9 @@ class Evaluate(Section):
     b_reg: float = Field(default=10.0, ge=0, description="regularization of the AMS, in expected background events")
     resamples: int = Field(default=100, ge=10, description="bootstrap resamples behind the intervals")
     latent: LatentCodes | None = Field(default=None, description="what the latent codes know of the classes")
+    against: tuple[str, ...] = Field(
+        default=(), description="columns that no score should depend on, such as a mass: profiles and shapes"
+    )
     pictures: bool = Field(
         default=True, description="generated events, latent traversals and canvases, where the model can give them"
     )
@@ -211,12 +198,13 @@ class Recipe(Section):
     scores: tuple[Score, ...] = Field(min_length=1, description="scorers and their options; the first counts most")
     thresholds: tuple[Rule, ...] = Field(default=(), description="rules that turn each score into a cut")
     evaluate: Evaluate = Field(default=Evaluate(), description="which numbers are quoted, on the test share")
+    search: SearchOptions | None = Field(default=None, description="how `hepanom search` varies the recipe")
 
 
 def check(document: Document) -> tuple[Recipe | None, list[str]]:
     """Validate everything but plugin options; return (recipe or None, every mistake with its place)."""
     recipe, problems = check_options(Recipe, document.plain, (), document)
-    found = [*_split_mistakes(document), *_rule_mistakes(document), *_repeated(document)]
+    found = [*_split_mistakes(document), *_rule_mistakes(document), *_repeated(document), *_search_mistakes(document)]
     return recipe, problems + [f"{document.where(place)}: {text}" for place, text in found]
 
 
@@ -252,28 +240,37 @@ def _split_mistakes(document: Document) -> Iterator[tuple[Place, str]]:
 
 
 def _rule_mistakes(document: Document) -> Iterator[tuple[Place, str]]:
-    """Yield the rules whose value is missing, needless or out of range."""
+    """Yield what types alone cannot say of the rules."""
     train = _sound(Train, document.plain.get("train", {}), document)
     replicas = train.replicas if train else 1
     for index, rule in enumerate(_items(document, "thresholds", Rule)):
         place = ("thresholds", index)
-        if rule is None:
-            continue
-        if rule.rule in ("median", "mean"):
-            if rule.value is not None:
-                yield (*place, "value"), f"the rule {rule.rule} takes no value"
-        elif rule.value is None:
-            yield place, f"the rule {rule.rule} needs a value, such as value: 0.01"
-        elif rule.rule != "value" and not 0 < rule.value < 1:
+        if rule is not None and (found := rule_mistake(rule.rule, rule.value, rule.input_rate, rule.per)):
+            option, text = found
+            yield (*place, option) if option else place, text
+        elif rule is not None and rule.value in (0, 1) and rule.rule not in ("value", "background_rate"):
             yield (*place, "value"), f"found {rule.value}; a {rule.rule} lies between 0 and 1"
-        elif rule.rule == "value" and replicas > 1:
+        elif rule is not None and rule.rule == "value" and replicas > 1:
             yield place, "a value cuts the score of one training, and several decide by their mean rank; replicas: 1"
+
+
+def _search_mistakes(document: Document) -> Iterator[tuple[Place, str]]:
+    """Yield what types alone cannot say of the search."""
+    wanted = document.plain.get("search")
+    options = None if wanted is None else _sound(SearchOptions, wanted, document)
+    if options is None:
+        return
+    yield from draws.mistakes(options, document)
+    split = _sound(Split, document.plain.get("split", {}), document)
+    if split is not None and split.calibrate == 0:
+        text = "a search judges on valid, so that the thresholds need a share of their own: calibrate: 0.1"
+        yield ("split", "calibrate"), text
 
 
 def _repeated(document: Document) -> Iterator[tuple[Place, str]]:
     """Yield the scores and thresholds that would share a name in every table."""
-    for key, kind, remedy in (("scores", Score, "; give one of them a name: NAME"), ("thresholds", Rule, "")):
+    for key, kind in (("scores", Score), ("thresholds", Rule)):
         labels = [item and item.label for item in _items(document, key, kind)]
         for index, label in enumerate(labels):
             if label and label in labels[:index]:
-                yield (key, index), f"{label} is there twice{remedy}"
+                yield (key, index), f"{label} is there twice; give one of them a name: NAME"

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
+from hepanom.against import Against
 from hepanom.contracts import Epoch, Guard
 from hepanom.evaluate import Number, Scored
 from hepanom.events import Schema
+from hepanom.flatness import Flatness
 from hepanom.learnt import Learnt
 from hepanom.plane import Scatter
 from hepanom.probe import Probe
@@ -49,7 +51,8 @@ class Strange:
     """One of the most anomalous events: who it is and which features made it so.
 
     ``features`` lists (name, value in the file's units, unit, share of the score), largest share first; the score is
-    that of ``explained_by``, another one where the event's own has no parts.
+    that of ``explained_by``, another one where the event's own has no parts. ``typical`` says of some of them what
+    held-out background has: its median, and the share of it that lies below the value.
     """
 
     identity: Mapping[str, str]
@@ -59,6 +62,7 @@ class Strange:
     score: float
     explained_by: str
     features: Sequence[tuple[str, float, str, float]]
+    typical: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,15 @@ class Cloud(Shown):
 
 
 @dataclass(frozen=True)
+class Objects(Shown):
+    """Jets, leptons or constituents of an event: transverse momentum, pseudorapidity, azimuth; ``scorer`` is empty."""
+
+    names: tuple[str, ...]
+    momenta: Float[np.ndarray, "object 3"]
+    unit: str
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A part of the data that was left out because its file is broken; ``events`` were read before the break."""
 
@@ -125,7 +138,9 @@ class Result:
     ``dropped`` the columns that each transform took away by category, ``tally`` what reader and transforms did to
     events on the way, ``skipped`` the broken files, ``histories`` the epochs by (category, replica), ``probes`` what
     the latent codes of each category know of the classes, where the recipe asks for that, and ``scatters`` these codes
-    in two dimensions; ``pictures`` show some events, ``learnt`` what the first network of each category has learnt.
+    in two dimensions; ``pictures`` show some events, ``displays`` some as they stand in the files, ``learnt`` what the
+    first network of each category has learnt, ``against`` what scores have to do with other variables.
+    ``flatness`` is the efficiency by column of every cut that depends on one.
     ``endings`` says by CATEGORY-REPLICA which trainings a rule stopped or a guard calls collapsed, and ``guards`` are
     the limits of both.
     """
@@ -153,5 +168,8 @@ class Result:
     scatters: Mapping[str, Scatter] = field(default_factory=dict)
     pictures: Sequence[Picture | Cloud] = ()
     learnt: Mapping[str, Learnt] = field(default_factory=dict)
+    flatness: Sequence[Flatness] = ()
     endings: Mapping[str, str] = field(default_factory=dict)
     guards: Sequence[Guard] = ()
+    displays: Sequence[Cloud | Objects] = ()
+    against: Sequence[Against] = ()

@@ -16,14 +16,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from hepanom import address
+from hepanom import address, show_thresholds
 from hepanom.errors import InputError
 
 if TYPE_CHECKING:
     from hepanom.plugins import Parts
     from hepanom.run import Outcome
 
-AT_ONCE = 40  # rows of thresholds that a terminal shows
 WIDTH = 160  # of tables that go into a file
 UNKNOWN = "n/a"  # a number that the events cannot give
 Plain = dict[str, Any]
@@ -41,7 +40,7 @@ def text_of(*pieces: Any) -> str:
 def outcome(found: Outcome) -> Plain:
     """Return what `run --json` prints."""
     return {
-        "status": "done",
+        "status": "unsent" if found.unsent else "done",
         "run_id": found.run_id,
         "detector": f"{found.artifacts}/detector",
         "report": f"{found.artifacts}/report.html",
@@ -50,23 +49,7 @@ def outcome(found: Outcome) -> Plain:
             label: {name: None if number is None else asdict(number) for name, number in probe.numbers.items()}
             for label, probe in found.result.probes.items()
         },
-        "thresholds": [
-            {
-                "scorer": count.threshold.scorer,
-                "category": count.threshold.category,
-                "rule": count.threshold.name,
-                "value": count.threshold.cut,
-                "background_efficiency": count.threshold.background_efficiency,
-                "low": count.threshold.low,
-                "high": count.threshold.high,
-                "undetermined": count.threshold.undetermined,
-                "events": count.events,
-                "flagged": count.flagged,
-                "seen": count.seen,
-                "expected": count.expected,
-            }
-            for count in found.result.thresholds
-        ],
+        "thresholds": [show_thresholds.counted(count) for count in found.result.thresholds],
         "training": dict(found.result.endings),
         "tally": dict(found.result.tally),
         "skipped": [asdict(entry) for entry in found.result.skipped],
@@ -78,7 +61,7 @@ def outcome_text(plain: Plain) -> str:
     return text_of(
         *_numbers(plain["metrics"]),
         *_latent(plain["latent"]),
-        _thresholds(plain["thresholds"]),
+        *show_thresholds.tables("thresholds on held-out background", plain["thresholds"]),
         *([facts_table(done)] if (done := _done(plain)) else []),
         *(Text(f"training {name}: {ending}") for name, ending in plain["training"].items()),
         facts_table({key: str(plain[key]) for key in ("detector", "report", "run_id")}),
@@ -132,28 +115,12 @@ def _pivot(title: str, keys: tuple[str, ...], rows: Mapping[tuple[str, ...], Map
     return table
 
 
-def _thresholds(thresholds: list[Plain]) -> Table:
-    table = Table(title="thresholds on held-out background", title_justify="left", box=SIMPLE_HEAD)
-    for heading in ("scorer", "category", "rule"):
-        table.add_column(heading)
-    for heading in ("cut", "background efficiency", "flagged", "weight seen", "expected"):
-        table.add_column(heading, justify="right")
-    for entry in thresholds[:AT_ONCE]:
-        efficiency = f"{entry['background_efficiency']:.3g} ({entry['low']:.3g} to {entry['high']:.3g})"
-        table.add_row(
-            entry["scorer"],
-            entry["category"],
-            entry["rule"],
-            f"{entry['value']:.4g}",
-            efficiency + (" undetermined" if entry["undetermined"] else ""),
-            f"{entry['flagged']:,} of {entry['events']:,}",
-            f"{entry['seen']:,.4g}",
-            f"{entry['expected']:,.4g}",
-        )
-    table.caption = "flagged counts events; seen and expected sum weights, expected is background alone"
-    if len(thresholds) > AT_ONCE:
-        table.caption += f"; {len(thresholds) - AT_ONCE} more in the report"
-    return table
+def uploaded_text(plain: Plain) -> str:
+    """Return which of the kept runs were sent, and why others were not."""
+    if not plain["runs"]:
+        return f"{plain['state']}: no run is waiting there"
+    lines = [f"run {run['run_id']}: {run['reason'] or 'uploaded to ' + run['store']}" for run in plain["runs"]]
+    return text_of(*map(Text, lines))
 
 
 def checked(parts: Parts) -> Plain:
@@ -216,12 +183,12 @@ def scored_text(plain: Plain) -> str:
 
 def anything(what: str, tracking: str | None) -> Plain:
     """Return what is known of a detector folder or of a run, by id or name."""
-    from hepanom import track
+    from hepanom import archive, track
 
     if (Path(what) / "schema.json").is_file():
         return {"kind": "detector", **_detector(Path(what))}
     try:
-        return {"kind": "run", **track.fetch(track.open_store(address.existing(tracking)), what)}
+        return {"kind": "run", **archive.fetch(track.open_store(address.existing(tracking)), what)}
     except InputError as error:
         if not Path(what).is_dir():
             raise
@@ -244,29 +211,13 @@ def _detector(folder: Path) -> Plain:
             for label, model in detector.models.items()
         },
         "replicas": detector.replicas,
-        "thresholds": [
-            {**entry.to_json(), "rule": entry.name}
-            for entry in detector.thresholds
-            if entry.replica == detector.decides
-        ],
+        "thresholds": show_thresholds.of_detector(detector),
         "provenance": dict(detector.provenance),
     }
 
 
-def anything_text(plain: Plain) -> str:
-    """Return a run or a detector as tables."""
-    if plain["kind"] == "run":
-        facts = {
-            key: str(plain[key])
-            for key in ("name", "run_id", "status", "reason", "training", "events", "artifacts")
-            if plain[key]
-        }
-        table = Table("metric", "value", box=None)
-        table.columns[1].justify = "right"
-        for name, value in sorted(plain["metrics"].items()):
-            if not name.endswith(("/low", "/high")):
-                table.add_row(escape(name), f"{value:.5g}")
-        return text_of(facts_table(facts), table)
+def detector_text(plain: Plain) -> str:
+    """Return a detector as tables."""
     facts = {
         **{key: str(plain[key]) for key in ("folder", "name", "model", "replicas")},
         "scores": ", ".join(plain["scores"]),
@@ -276,8 +227,4 @@ def anything_text(plain: Plain) -> str:
         for label, columns in plain["categories"].items()
     }
     facts |= {key: json.dumps(value) for key, value in plain["provenance"].items()}
-    table = Table("scorer", "category", "rule", "cut", "background efficiency", box=None)
-    for entry in plain["thresholds"]:
-        efficiency = f"{entry['background_efficiency']:.3g} ({entry['low']:.3g} to {entry['high']:.3g})"
-        table.add_row(entry["scorer"], entry["category"], entry["rule"], f"{entry['cut']:.4g}", efficiency)
-    return text_of(facts_table(facts), table)
+    return text_of(facts_table(facts), *show_thresholds.tables("thresholds", plain["thresholds"]))

@@ -11,19 +11,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
-from hepanom import document, plugins, train
+from hepanom import document, origin, plugins, train
 from hepanom.contracts import State
 from hepanom.detector import CategoryModel, Detector, Member
-from hepanom.errors import HepanomError, InputError
+from hepanom.errors import HepanomError, InputError, did_you_mean
 from hepanom.events import Schema
 from hepanom.files import written
 from hepanom.fit import file_name
+from hepanom.reference_sample import Reference
 from hepanom.thresholds import Threshold
 
-FORMAT = 1
+FORMAT = 2
+READS = (1, 2)  # in 1 no threshold knows a rate or depends on a column
+REFERENCE = "reference"
 
 
 def save(detector: Detector, folder: Path) -> None:
@@ -39,8 +42,13 @@ def save(detector: Detector, folder: Path) -> None:
         _write_json(
             temporary / "schema.json", {"format": FORMAT, "events": parts.schema.to_json(), "categories": schemas}
         )
-        _write_json(temporary / "thresholds.json", [entry.to_json() for entry in detector.thresholds])
+        first = [entry for entry in detector.thresholds if entry.name not in detector.origins]
+        _write_json(temporary / "thresholds.json", [entry.to_json() for entry in first])
+        for name, known in detector.origins.items():
+            origin.keep(name, known, [entry for entry in detector.thresholds if entry.name == name], temporary)
         _write_json(temporary / "provenance.json", detector.provenance)
+        if detector.reference is not None:
+            keep_reference(detector.reference, temporary)
         for label, model in detector.models.items():
             for replica, member in enumerate(model.members):
                 file = temporary / file_name(label, replica)
@@ -52,6 +60,23 @@ def _write_json(path: Path, plain: Any) -> None:
     path.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
 
+def keep_reference(reference: Reference, folder: Path) -> None:
+    """Write a reference into a detector's folder, in place of the one that is there."""
+    with written(folder / f"{REFERENCE}.safetensors") as file:
+        save_file(reference.to_arrays(), file, {REFERENCE: json.dumps(reference.to_json())})
+        shutil.copymode(folder / "recipe.yaml", file)  # safetensors makes it for its owner alone
+
+
+def _reference(folder: Path) -> Reference | None:
+    """Return the reference of a detector's folder; None for an older detector, which has none."""
+    file = folder / f"{REFERENCE}.safetensors"
+    if not file.is_file():
+        return None
+    with safe_open(file, "numpy") as opened:
+        words = json.loads(opened.metadata()[REFERENCE])
+    return Reference.of(words, load_file(file))
+
+
 def _arrays(model: CategoryModel, member: Member) -> dict[str, np.ndarray]:
     found = {f"network/{name}": value.detach().cpu().numpy() for name, value in member.network.state_dict().items()}
     states: list[tuple[str, State]] = [(f"transforms/{index}", state) for index, state in enumerate(model.states)]
@@ -61,19 +86,21 @@ def _arrays(model: CategoryModel, member: Member) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in found.items()}
 
 
-def load(folder: Path | str, overrides: Sequence[str] = ()) -> Detector:
+def load(folder: Path | str, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Detector:
     """Read a detector folder; ``overrides`` such as ``train.device=cpu`` change its recipe for another machine.
 
-    Raises InputError for a folder that is none, HepanomError for one that is damaged.
+    With ``only`` it has the thresholds of these names alone. Raises InputError for a folder that is none and a
+    threshold that is not there, HepanomError for a detector that is damaged.
     """
     folder = Path(folder)
     if not (folder / "schema.json").is_file():
         raise InputError(f"{folder}: is no detector (it has no schema.json); `hepanom run` prints where it writes one")
     try:
         story = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
-        if story["format"] != FORMAT:
+        if story["format"] not in READS:
             raise InputError(
-                f"{folder}: has format {story['format']}, this hepanom reads {FORMAT}; use the version that wrote it"
+                f"{folder}: has format {story['format']}, this hepanom reads {' and '.join(map(str, READS))}; use the "
+                "version that wrote it"
             )
         thresholds = json.loads((folder / "thresholds.json").read_text(encoding="utf-8"))
         provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
@@ -82,12 +109,22 @@ def load(folder: Path | str, overrides: Sequence[str] = ()) -> Detector:
             label: _model(folder, label, Schema.from_json(schema), parts)
             for label, schema in story["categories"].items()
         }
-        rules = tuple(Threshold.from_json(entry) for entry in thresholds)
+        rules = [Threshold.from_json(entry) for entry in thresholds]
+        origins = {}
+        for name, known, entries in origin.read(folder):
+            origins[name] = known
+            rules += entries
+        reference = _reference(folder)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise HepanomError(
             f"{folder}: the detector is damaged: {error!r}; train it again or restore the folder"
         ) from error
-    return Detector(parts, models, rules, provenance)
+    names = {entry.name for entry in rules}
+    for name in only:
+        if name not in names:
+            raise InputError(f"{folder}: there is no threshold {name!r}; {did_you_mean(name, names)}")
+    kept = tuple(entry for entry in rules if not only or entry.name in only)
+    return Detector(parts, models, kept, provenance, reference, origins)
 
 
 def _model(folder: Path, label: str, schema: Schema, parts: plugins.Parts) -> CategoryModel:

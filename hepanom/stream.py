@@ -16,8 +16,9 @@ from jaxtyping import Bool, Float, Float32, Int, Shaped
 from hepanom.contracts import Batch, Part, Reader
 from hepanom.errors import BrokenFileError, InputError
 from hepanom.events import Events, Jagged, Schema, hash64
-from hepanom.recipe import Recipe, Rule, Split
+from hepanom.recipe import Recipe, Split
 from hepanom.result import Skipped
+from hepanom.thresholds import Rule
 
 log = logging.getLogger(__name__)
 

@@ -94,7 +94,7 @@ def curve_table(groups: Groups, scorer: str, categories: Sequence[str]) -> Table
         if (group := groups.get(f"{scorer}/{weighted}{category}".rstrip("/")))
     }
     metrics = dict.fromkeys(metric for group in found.values() for metric in group)
-    rows = (Row((_metric(name),), tuple(_cell(group, name) for group in found.values())) for name in metrics)
+    rows = (Row((metric(name),), tuple(_cell(group, name) for group in found.values())) for name in metrics)
     return Table(scorer, tuple(found), tuple(rows))
 
 
@@ -131,7 +131,7 @@ def _views(categories: Sequence[str]) -> dict[str, str]:
     return {"all events": "", **{f"category {label}": f"category_{key(label)}/" for label in several}}
 
 
-def _metric(name: str) -> str:
+def metric(name: str) -> str:
     """Return a metric of a curve in words."""
     kind, _, place = name.rpartition("_")
     if kind == "signal_efficiency":

@@ -1,27 +1,24 @@
-"""The record of a run in MLflow: the only file that imports mlflow, and only inside functions.
+"""The record of a run in MLflow, which is imported inside functions alone.
 
-Nothing here uses MLflow's global active run, so that runs of one process do not get in each other's way. Values that
-are not finite are left out: its database makes 1.8e308 of an infinity. Names and values become what it takes.
+Nothing here uses MLflow's global active run, so that runs of one process do not get in each other's way. Names and
+values become what it takes. What is sent twice, because the answer to the first time was lost, is there once.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import os
-import time
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from hepanom import address, facts
 from hepanom.address import told
-from hepanom.contracts import Epoch
-from hepanom.errors import HepanomError, InputError, did_you_mean
-from hepanom.result import Result
+from hepanom.errors import HepanomError
+from hepanom.facts import Ending, Late, Point
 
 if TYPE_CHECKING:
     import mlflow
@@ -31,7 +28,11 @@ EXPERIMENT = "hepanom"
 PARENT = "mlflow.parentRunId"
 MOST_METRICS = 1000  # of one call, as the next
 MOST_PARAMS = 100
-PATIENCE = 600.0  # seconds until a store that did not answer is asked again
+MOST_RUNS = 50_000
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # its page has another view for chat programs
+SHOWN = ("model", "data", "scorer", "device")  # tags of a run that its logged model and the runs below have, too
+ABSENT = (404, 405, 501)  # HTTP for "there is no such thing here"
+WORDS = {"FAILED": "failed", "KILLED": "interrupted", "FINISHED": "finished"}
 
 log = logging.getLogger(__name__)
 default_uri = address.default_uri
@@ -51,12 +52,14 @@ class Store:
 
 @dataclass(frozen=True)
 class Record:
-    """One MLflow run of a store."""
+    """One MLflow run of a store, with its first tags; ``began`` is in milliseconds since 1970."""
 
     store: Store
     run_id: str
     experiment_id: str
     artifact_uri: str
+    began: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_store(uri: str | None = None) -> Store:
@@ -81,17 +84,19 @@ def start(
     store: Store, name: str, *, recipe: str, params: Mapping[str, str], tags: Mapping[str, str], group: str = EXPERIMENT
 ) -> Record:
     """Begin a run that is called ``name`` in the experiment ``group``, with the recipe's text as its first artifact."""
-    from mlflow.entities import Param
-
     with told(store.uri):
-        marked = {"mlflow.source.name": "hepanom", **facts.tags(tags)}
+        marked = {"mlflow.source.name": "hepanom", facts.STATUS: "running", **facts.tags(tags)}
         run = store.client.create_run(_experiment(store, group), tags=marked, run_name=name)
         record = _record(store, run)
-        listed = [Param(facts.name(key), value[: facts.LONGEST_PARAM]) for key, value in params.items()]
-        for first in range(0, len(listed), MOST_PARAMS):
-            store.client.log_batch(record.run_id, params=listed[first : first + MOST_PARAMS])
+        log_params(store, record.run_id, params)
         store.client.log_text(record.run_id, recipe, "recipe.yaml")
     return record
+
+
+def known(store: Store, run_id: str) -> Record:
+    """Return a run that is there. Raises HepanomError where there is none."""
+    with told(store.uri):
+        return _record(store, store.client.get_run(run_id))
 
 
 def resume(store: Store, run_id: str) -> Record:
@@ -99,6 +104,7 @@ def resume(store: Store, run_id: str) -> Record:
     with told(store.uri):
         run = store.client.get_run(run_id)
         store.client.update_run(run_id, status="RUNNING")
+        store.client.set_tag(run_id, facts.STATUS, "running")
         if facts.REASON in run.data.tags:
             store.client.delete_tag(run_id, facts.REASON)
     return _record(store, run)
@@ -108,79 +114,89 @@ def child(record: Record, name: str, tags: Mapping[str, str]) -> Record:
     """Begin a run below another, for a category or a replica; after a resume, go on with the one of that name."""
     store = record.store
     with told(store.uri):
-        for known in _children(record):
+        for known in children(record):
             if known.info.run_name == name:
                 return resume(store, known.info.run_id)
-        below = {"mlflow.source.name": "hepanom", PARENT: record.run_id, **facts.tags(tags)}
+        below = {"mlflow.source.name": "hepanom", PARENT: record.run_id, facts.STATUS: "running", **facts.tags(tags)}
         return _record(store, store.client.create_run(record.experiment_id, tags=below, run_name=name))
 
 
-@dataclass
-class Series:
-    """The losses of a training, epoch by epoch, sent every few seconds and at the end of the ``with`` block.
+def known_steps(record: Record, name: str) -> frozenset[int]:
+    """Return the steps of a metric that the store has already."""
+    with told(record.store.uri):
+        return frozenset(point.step for point in record.store.client.get_metric_history(record.run_id, name))
 
-    One call costs milliseconds and more, an epoch of a small network less. A store that does not answer for a while
-    delays nothing but a warning: what could not be sent goes with the next batch, and only the last one raises
-    HepanomError. Epochs that the store has already are not sent again: after a resume, add the whole history.
+
+def send(record: Record, points: list[Point], model: str = "", data: facts.Dataset | None = None) -> None:
+    """Send the points, and take away from the list what was sent; a server that is gone is found out at once.
+
+    They are said to be those of a logged model, measured on a data set, where these are named.
     """
+    from mlflow.entities import Metric
 
-    record: Record
-    every: float = 5.0
-    pending: list[mlflow.entities.Metric] = field(default_factory=list)
-    sent: float = field(default_factory=time.monotonic)
-
-    def __enter__(self) -> Series:
-        with told(self.record.store.uri):
-            known = self.record.store.client.get_metric_history(self.record.run_id, "validation")
-        self.known = {metric.step for metric in known}
-        return self
-
-    def add(self, epoch: Epoch) -> None:
-        """Take down the mean losses of an epoch, its diagnostics, its validation loss and its speed."""
-        if epoch.epoch in self.known:
-            return
-        self.pending += _metrics(facts.losses(epoch), epoch.epoch)
-        if time.monotonic() - self.sent > self.every:
-            try:
-                self.flush()
-            except HepanomError as error:
-                log.warning("%s; the training goes on", error)
-                self.every = PATIENCE  # each try of a server that is gone takes minutes
-            self.sent = time.monotonic()
-
-    def flush(self) -> None:
-        """Send what is pending."""
-        with told(self.record.store.uri):
-            while self.pending:
-                self.record.store.client.log_batch(self.record.run_id, metrics=self.pending[:MOST_METRICS])
-                del self.pending[:MOST_METRICS]
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with suppress(HepanomError) if kind else nullcontext():  # what went wrong before matters more
-            self.flush()
+    about = {"model_id": model or None, "run_id": record.run_id if model else None}
+    about |= {"dataset_name": data.name, "dataset_digest": data.digest} if data else {}
+    with told(record.store.uri):
+        address.knock(record.store.uri)
+        while points:
+            some = [Metric(each.name, each.value, each.time, each.step, **about) for each in points[:MOST_METRICS]]
+            record.store.client.log_batch(record.run_id, metrics=some)
+            del points[:MOST_METRICS]
 
 
-def finish(record: Record, result: Result, folder: Path) -> None:
-    """Record what the run found out, with the files of ``folder`` that are not hidden, and mark it as finished.
+def finish(record: Record, ending: Ending, files: Path, model: Path | None = None, late: Sequence[Late] = ()) -> None:
+    """Record what the run found out, with the files of a folder that are not hidden, and mark it as finished.
 
-    Its metrics are those of ``facts.numbers`` and ``facts.thresholds``, its tags those of ``facts.endings``.
+    ``model`` is a folder in MLflow's own format, ``late`` what could not be sent before. Doing it again after a failure
+    half way completes it.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    client = record.store.client
-    data = facts.dataset(result)
-    listed = Dataset(data.name, data.digest, "local", json.dumps({"paths": data.paths}))
-    values = _metrics(dict(facts.numbers(result)) | dict(facts.thresholds(result)), 0)
+    client, data = record.store.client, ending.dataset
+    listed = Dataset(data.name, data.digest, "local", data.source, data.schema, data.profile)
+    for some in late:
+        send(child(record, some.name, some.tags) if some.name else record, list(some.points))
     with told(record.store.uri):
-        for first in range(0, len(values), MOST_METRICS):
-            client.log_batch(record.run_id, metrics=values[first : first + MOST_METRICS])
-        for key, text in facts.endings(result).items():
-            client.set_tag(record.run_id, key, text)
         client.log_inputs(record.run_id, [DatasetInput(listed, [InputTag("mlflow.data.context", "training")])])
-        if address.local_folder(record.artifact_uri) != folder.resolve():
-            for path in sorted(folder.glob("[!.]*")):
+        if address.local_folder(record.artifact_uri) != files.resolve():
+            for path in sorted(files.glob("[!.]*")):
                 client.log_artifact(record.run_id, str(path))
-        _end(record, "FINISHED")
+        logged = _log_model(record, model) if model else ""
+        send(record, list(ending.points), logged, data)
+        for key, text in ending.tags.items():
+            client.set_tag(record.run_id, key, text)
+        _end(record, "FINISHED", ending.time)
+
+
+def _log_model(record: Record, folder: Path) -> str:
+    """Upload a model folder as the run's logged model, once; return its id, nothing where a server is too old."""
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.exceptions import MlflowException
+
+    client = record.store.client
+    try:
+        found = client.search_logged_models([record.experiment_id], f"source_run_id = '{record.run_id}'", max_results=1)
+    except MlflowException as error:
+        if error.get_http_status_code() not in ABSENT:  # type: ignore[no-untyped-call]
+            raise
+        log.warning(
+            "%s: knows no logged models, MLflow 3 does; the detector is an artifact alone",
+            address.shown(record.store.uri),
+        )
+        return ""
+    if found:
+        model = found[0]
+    else:
+        name = re.sub(r"[/:.%\"']", "_", record.tags["mlflow.runName"])
+        tags = {str(key): record.tags[key] for key in SHOWN if key in record.tags}
+        model = client.create_logged_model(record.experiment_id, name, record.run_id, tags, model_type="detector")
+    if model.status != "READY":
+        outputs = client.get_run(record.run_id).outputs
+        if not outputs or model.model_id not in [output.model_id for output in outputs.model_outputs]:
+            client.log_outputs(record.run_id, [LoggedModelOutput(model.model_id, 0)])  # it refuses one that is there
+        client.log_model_artifacts(model.model_id, str(folder))
+        client.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
 
 
 def fail(record: Record, reason: str, status: Literal["FAILED", "KILLED"] = "FAILED") -> None:
@@ -190,6 +206,7 @@ def fail(record: Record, reason: str, status: Literal["FAILED", "KILLED"] = "FAI
     """
     try:
         with told(record.store.uri):
+            address.knock(record.store.uri)
             record.store.client.set_tag(record.run_id, facts.REASON, reason[: facts.LONGEST_TAG])
             _end(record, status)
     except HepanomError as error:
@@ -204,48 +221,13 @@ def abandon(store: Store, run_id: str) -> None:
             fail(_record(store, run), "interrupted and not resumed", "KILLED")
 
 
-def fetch(store: Store, run: str, *, finished: bool = False) -> dict[str, Any]:
-    """Return what is known of the run with this id, or of the newest (finished) one with this name, as plain values.
+def log_params(store: Store, run_id: str, params: Mapping[str, str]) -> None:
+    """Record parameters."""
+    from mlflow.entities import Param
 
-    Raises InputError where there is none, naming similar ones.
-    """
-    with told(store.uri):
-        everywhere = [found.experiment_id for found in store.client.search_experiments()]
-        newest = ["attributes.start_time DESC"]
-        quote = '"' if "'" in run else "'"
-        only = " and attributes.status = 'FINISHED'" if finished else ""
-        for key in ("run_id", "run_name"):
-            chosen = f"attributes.{key} = {quote}{run}{quote}{only}"
-            if found := store.client.search_runs(everywhere, chosen, max_results=1, order_by=newest):
-                break
-        else:
-            known = store.client.search_runs(everywhere, max_results=100, order_by=newest)
-            names = {entry.info.run_name for entry in known if PARENT not in entry.data.tags}
-            raise InputError(f"{address.shown(store.uri)}: there is no run {run!r}; {did_you_mean(run, names)}")
-        below = _children(_record(store, found[0]))
-    return facts.told_of(found[0], below)
-
-
-def local_artifacts(store: Store, run_id: str, sub: str = "") -> Path:
-    """Return the path of a run's artifacts, or of one of them: their own place where it is local, else downloaded.
-
-    Raises HepanomError where they are not there.
-    """
-    with told(store.uri):
-        folder = address.local_folder(store.client.get_run(run_id).info.artifact_uri)
-        path = Path(store.client.download_artifacts(run_id, sub)) if folder is None else folder / sub
-    if not path.exists():
-        raise HepanomError(f"{path}: run {run_id} has no such artifact; was the folder moved or the run interrupted?")
-    return path
-
-
-def detector_folder(what: str, uri: str | None = None) -> Path:
-    """Return the folder of a detector: ``what`` is that folder itself, or the id or name of a finished run."""
-    if Path(what).is_dir():
-        return Path(what)
-    found = fetch(store := open_store(address.existing(uri)), what, finished=True)
-    log.info("detector of %s", facts.called(found, what))
-    return local_artifacts(store, found["run_id"], "detector")
+    listed = [Param(facts.name(key), value[: facts.LONGEST_PARAM]) for key, value in params.items()]
+    for first in range(0, len(listed), MOST_PARAMS):
+        store.client.log_batch(run_id, params=listed[first : first + MOST_PARAMS])
 
 
 def _client(uri: str) -> mlflow.MlflowClient:
@@ -253,6 +235,8 @@ def _client(uri: str) -> mlflow.MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # seven take minutes, and we try again ourselves
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     from mlflow import MlflowClient
 
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:
@@ -268,7 +252,7 @@ def _experiment(store: Store, name: str) -> str:
     found = store.client.get_experiment_by_name(name)
     if found is None:
         with suppress(MlflowException):  # another process may be faster
-            return str(store.client.create_experiment(name, store.artifacts))
+            return str(store.client.create_experiment(name, store.artifacts, KIND))
         found = store.client.get_experiment_by_name(name)
     if found is None or found.lifecycle_stage == "deleted":
         place = address.shown(store.uri)
@@ -277,24 +261,22 @@ def _experiment(store: Store, name: str) -> str:
 
 
 def _record(store: Store, run: mlflow.entities.Run) -> Record:
-    return Record(store, run.info.run_id, run.info.experiment_id, run.info.artifact_uri)
+    info = run.info
+    return Record(store, info.run_id, info.experiment_id, info.artifact_uri, info.start_time, dict(run.data.tags))
 
 
-def _children(record: Record) -> list[mlflow.entities.Run]:
+def children(record: Record) -> list[mlflow.entities.Run]:
+    """Return the runs below another, the oldest first."""
     chosen = f"tags.`{PARENT}` = '{record.run_id}'"
-    return list(record.store.client.search_runs([record.experiment_id], chosen, order_by=["attributes.start_time"]))
+    order = ["attributes.start_time"]
+    return list(record.store.client.search_runs([record.experiment_id], chosen, max_results=MOST_RUNS, order_by=order))
 
 
-def _end(record: Record, status: str) -> None:
+def _end(record: Record, status: str, time: int | None = None) -> None:
     """Give the run, and those below it that still run, their final status."""
-    for below in _children(record):
-        if below.info.status == "RUNNING":
-            record.store.client.set_terminated(below.info.run_id, status)
-    record.store.client.set_terminated(record.run_id, status)
-
-
-def _metrics(values: Mapping[str, float], step: int) -> list[mlflow.entities.Metric]:
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    return [Metric(facts.name(key), value, now, step) for key, value in values.items() if math.isfinite(value)]
+    client = record.store.client
+    for run_id in [below.info.run_id for below in children(record) if below.info.status == "RUNNING"]:
+        client.set_tag(run_id, facts.STATUS, WORDS[status])
+        client.set_terminated(run_id, status, time)
+    client.set_tag(record.run_id, facts.STATUS, WORDS[status])
+    client.set_terminated(record.run_id, status, time)

@@ -94,7 +94,8 @@ def test_flags_of_each_replica_use_its_own_cut(overrides: tuple[str, ...]) -> No
     assert set(scored.flags) == {(s, r) for s in scored.scores for r in ("background_efficiency_0.1", "mean")}
     for (scorer, rule), rows in scored.flags.items():
         for replica, row in enumerate(rows):
-            cuts = detector.cuts(scorer, rule, replica)[scored.category]
+            known = detector.cuts(scorer, rule, replica)
+            cuts = np.array([known[label].cut for label in detector.categories])[scored.category]
             assert np.array_equal(row, scored.scores[scorer][replica] > cuts)
 
 

@@ -140,7 +140,7 @@ def test_an_event_is_flagged_above_the_cut_of_its_category(overrides: tuple[str,
     detector, events = ready(*overrides)
     found = decision(detector, score(detector, events), events.category)
     rule = "background_efficiency_0.1"
-    flagged = flags(detector, found["reconstruction"], events.category, "reconstruction", rule, detector.decides)
+    flagged = flags(detector, found["reconstruction"], events.category, {}, "reconstruction", rule, detector.decides)
     cuts = {
         t.category: t.cut
         for t in detector.thresholds
@@ -155,9 +155,9 @@ def test_an_event_is_flagged_above_the_cut_of_its_category(overrides: tuple[str,
 def test_an_event_at_the_cut_is_not_flagged() -> None:
     detector, events = ready()
     one = events.mask(np.arange(len(events)) < 3)
-    at = float(detector.cuts("reconstruction", "mean", 0)[0])
+    at = detector.cuts("reconstruction", "mean", 0)["all"].cut
     near = np.array([np.nextafter(at, 0), at, np.nextafter(at, np.inf)])
-    assert flags(detector, near, one.category, "reconstruction", "mean", 0).tolist() == [False, False, True]
+    assert flags(detector, near, one.category, {}, "reconstruction", "mean", 0).tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize("overrides", [(), REPLICAS])

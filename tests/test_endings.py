@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import toys
 
-from hepanom import canvas, facts, report, show, track
+from hepanom import archive, canvas, facts, report, show, show_runs, track
 from hepanom.assess import assess
 from hepanom.detector import Detector
 from hepanom.losses import loss_figure
 from hepanom.result import Result
 from hepanom.run import Outcome
+from hepanom.series import Series
 from hepanom.shares import held
 from hepanom.storage import load, save
 
@@ -46,7 +47,7 @@ def test_a_detector_remembers_how_its_trainings_ended(ended: tuple[Detector, Res
     save(ended[0], tmp_path / "detector")
     assert load(tmp_path / "detector").provenance["training"] == ended[1].endings
     plain = show.anything(str(tmp_path / "detector"), None)
-    assert "the latent code has collapsed" in " ".join(show.anything_text(plain).split())
+    assert "the latent code has collapsed" in " ".join(show.detector_text(plain).split())
 
 
 def test_the_report_says_how_trainings_ended(
@@ -80,13 +81,13 @@ def test_the_terminal_and_the_tracking_store_say_how_trainings_ended(
     store = track.open_store(str(tmp_path / "mlruns"))
     record = track.start(store, "toys", recipe="name: toys", params={}, tags={})
     first, records = next(iter(result.histories.items()))
-    with track.Series(record) as series:
+    with Series(record) as series:
         for epoch in records:
             series.add(epoch)
-    track.finish(record, result, tmp_path / "nothing")
+    track.finish(record, facts.ending(result), tmp_path / "nothing")
     found = store.client.get_metric_history(record.run_id, "diagnostics/active_units")
     assert [metric.value for metric in found] == [epoch.diagnostics["active_units"] for epoch in records]
-    told = show.anything_text({"kind": "run", **track.fetch(store, record.run_id)})
+    told = show_runs.run_text(archive.fetch(store, record.run_id))
     assert f"{first[0]}-{first[1]}: stopped after epoch {len(records)}" in " ".join(told.split())
 
 

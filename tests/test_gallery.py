@@ -49,7 +49,8 @@ def test_a_set_is_drawn_with_the_share_of_every_point_in_the_first_score_that_ha
         assert len(cloud.given) == 12
         assert cloud.share.sum() == pytest.approx(1)
     drawn = figures(found.result)
-    assert len(drawn["cloud_all"].axes) == 2 * len(clouds)
+    for name in ("cloud_all", "cloud_strange_all"):
+        assert len(drawn[name].axes) == 4 * 5  # in space, and in the three projections
     page = (Path(found.artifacts) / "report.html").read_text()
     assert "Points and what the network gives back" in page
     assert "Codes by class" in page

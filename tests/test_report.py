@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 from jaxtyping import Float, Int
 
 from hepanom import curves, histograms, report, tables
+from hepanom import page as page_of
 from hepanom.contracts import Epoch
 from hepanom.errors import HepanomError
 from hepanom.evaluate import METRICS, Number, Scored, evaluate
@@ -189,7 +190,7 @@ def bare(unlabelled: Result) -> Result:
 @pytest.fixture
 def blank_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare a test the drawing, which takes most of the time."""
-    monkeypatch.setattr(report, "_png", lambda _: b"blank")
+    monkeypatch.setattr(page_of, "png", lambda _: b"blank")
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +227,8 @@ FIGURES = [
     "sic_elbo",
     "latent_0",
     "latent_2_script_alert_1___script_",
+    "ranked_reconstruction",
+    "ranked_elbo",
 ]
 
 
@@ -297,7 +300,7 @@ def test_the_page_says_what_ran(words: str) -> None:
 def test_the_page_tells_thresholds_with_expected_and_seen(result: Result, words: str) -> None:
     for count in result.thresholds:
         assert f"{count.threshold.cut:.5g}" in words
-        assert f"{count.flagged:,} of {count.events:,} {report.short(count.seen)}" in words
+        assert f"{count.flagged:,} of {count.events:,} {page_of.short(count.seen)}" in words
         expected = tables.cell(Number(count.expected, count.low, count.high, None))
         assert f"{expected.value} +{expected.up} \N{MINUS SIGN}{expected.down}" in words
     undetermined = sum(count.threshold.undetermined for count in result.thresholds)
@@ -322,7 +325,7 @@ def test_without_labels_the_page_says_what_is_left_out(unlabelled: Result, tmp_p
     assert "There are no curves: no test event is known to be an anomaly." in page
     assert "Efficiencies, curves and confusions are left out" in page
     names = {path.stem for path in (tmp_path / "figures").iterdir()}
-    assert {name.partition("_")[0] for name in names} == {"loss", "score", "latent"}
+    assert {name.partition("_")[0] for name in names} == {"loss", "score", "latent", "ranked"}
 
 
 def test_a_bare_result_still_makes_a_page(bare: Result, tmp_path: Path) -> None:
@@ -338,7 +341,7 @@ def test_a_bare_result_still_makes_a_page(bare: Result, tmp_path: Path) -> None:
 def test_a_full_page_leaves_figures_to_the_folder(
     bare: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "PAGE_LIMIT", 9)
+    monkeypatch.setattr(page_of, "LIMIT", 9)
     page = report.write(bare, tmp_path).read_text(encoding="utf-8")
     assert page.count("data:image/png") == 1
     assert "is in the folder beside this page, as figures/score_elbo_all.png" in page
@@ -374,6 +377,8 @@ def test_a_histogram_holds_every_event_and_its_weight(result: Result) -> None:
 )
 @example(values=np.array([1.0, 5e-324, 5e-324]), cuts=np.zeros(0), logarithmic=True)
 @example(values=np.array([1e-290, 1e30]), cuts=np.zeros(0), logarithmic=True)
+@example(values=np.array([5e-324, 0.0]), cuts=np.zeros(0), logarithmic=False)
+@example(values=np.array([1e30, np.nextafter(1e30, 2e30)]), cuts=np.zeros(0), logarithmic=False)
 def test_bins_rise_whatever_the_scores(
     values: Float[np.ndarray, " event"], cuts: Float[np.ndarray, " cut"], logarithmic: bool
 ) -> None:

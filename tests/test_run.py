@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from hepanom import document, track
+from hepanom import archive, document, track
 from hepanom.errors import InputError
 from hepanom.run import run
 
@@ -52,7 +52,7 @@ def test_a_killed_run_resumes_to_the_same_bits(recipe: Path, state: Path, tmp_pa
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     store = track.open_store(str(other))
-    killed = track.fetch(store, "story")
+    killed = archive.fetch(store, "story")
     assert killed["status"] == "RUNNING"
 
     resumed = run(document.read(recipe), state=other, resume=True)
@@ -64,10 +64,12 @@ def test_a_killed_run_resumes_to_the_same_bits(recipe: Path, state: Path, tmp_pa
             np.testing.assert_array_equal(found[file][name], values, err_msg=name)  # a fill may be NaN
     assert resumed.result.numbers == whole.result.numbers
     assert not list(other.glob("checkpoints/*"))
-    after = track.fetch(store, "story")
+    after = archive.fetch(store, "story")
     assert after["status"] == "FINISHED"
     assert {child["status"] for child in after["children"]} == {"FINISHED"}
-    assert len(after["children"]) == 6
+    assert {child["name"] for child in after["children"]} == {
+        f"story n_jets={jets} replica {replica}" for jets in (2, 3, 4) for replica in (1, 2)
+    }
 
 
 def test_resume_without_an_interrupted_run_says_so(recipe: Path, state: Path) -> None:
@@ -78,9 +80,11 @@ def test_resume_without_an_interrupted_run_says_so(recipe: Path, state: Path) ->
 def test_a_run_records_recipe_epochs_numbers_and_files(recipe: Path, state: Path) -> None:
     outcome = run(document.read(recipe, ["train.epochs=3", "train.replicas=1", "train.per=null"]), state=state)
     store = track.open_store(str(state))
-    found = track.fetch(store, outcome.run_id)
+    found = archive.fetch(store, outcome.run_id)
     assert found["params"]["train.epochs"] == "3"
     assert {"model", "data", "scorers", "device", "git", "version.hepanom", "version.torch"} <= set(found["tags"])
+    assert (found["tags"]["device"], found["tags"]["scorer"]) == ("cpu: 1 thread", "elbo")
+    assert found["tags"]["set"] == "train.epochs=3, train.replicas=1, train.per=null"
     for name, number in outcome.result.numbers.items():
         assert found["metrics"][f"test/{name}"] == pytest.approx(number.value)
     history = store.client.get_metric_history(outcome.run_id, "validation")

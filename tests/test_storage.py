@@ -143,7 +143,7 @@ def test_a_folder_that_is_no_detector_or_of_another_format_is_bad_input(folder: 
     with pytest.raises(InputError, match="is no detector"):
         storage.load(tmp_path)
     _json(lambda plain: {**plain, "format": 99})(folder / "schema.json")
-    with pytest.raises(InputError, match="has format 99, this hepanom reads 1"):
+    with pytest.raises(InputError, match="has format 99, this hepanom reads 1 and 2"):
         storage.load(folder)
 
 

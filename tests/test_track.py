@@ -15,8 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepanom import address, facts, track
-from hepanom.contracts import Epoch
+from hepanom import address, archive, facts, track
 from hepanom.errors import HepanomError
 from hepanom.evaluate import Number, Scored
 from hepanom.events import Input, Schema
@@ -98,14 +97,6 @@ def result() -> Result:
     )
 
 
-def steps(record: track.Record, name: str) -> list[int]:
-    return [metric.step for metric in record.store.client.get_metric_history(record.run_id, name)]
-
-
-def epoch(number: int, loss: float = 0.5) -> Epoch:
-    return Epoch(number, {"reconstruction": loss, "kl": 0.1}, 0.6, True, 1e5)
-
-
 def test_importing_the_module_does_not_import_mlflow() -> None:
     question = "import sys, hepanom.track; print('mlflow' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=True)
@@ -136,90 +127,44 @@ def test_a_run_begins_with_its_recipe_params_and_tags(store: track.Store) -> Non
     params = {f"transforms.{index}.use": "log" for index in range(150)}
     params |= {"data.columns[a=b]": "x" * 7000, "note": "50 % = half [of it]; λ"}
     record = track.start(store, "whole", recipe="name: whole\n", params=params, tags={"device": "cpu"})
-    known = track.fetch(store, record.run_id)
-    assert (known["name"], known["status"], known["tags"]) == ("whole", "RUNNING", {"device": "cpu"})
+    known = archive.fetch(store, record.run_id)
+    assert (known["name"], known["status"], known["tags"]) == (
+        "whole",
+        "RUNNING",
+        {"device": "cpu", "status": "running"},
+    )
     assert len(known["params"]) == 152
     assert len(known["params"]["data.columns_a_b_"]) == 6000
     assert known["params"]["note"] == params["note"]
-    assert track.local_artifacts(store, record.run_id, "recipe.yaml").read_text() == "name: whole\n"
-
-
-def test_a_series_arrives_complete(record: track.Record) -> None:
-    with track.Series(record, every=0.0) as series:
-        for number in range(1, 4):
-            series.add(epoch(number))
-    for name in ("train/reconstruction", "train/kl", "validation", "events_per_second"):
-        assert steps(record, name) == [1, 2, 3]
-
-
-def test_a_series_arrives_complete_when_the_training_breaks(record: track.Record) -> None:
-    def broken_training() -> None:
-        with track.Series(record, every=1e9) as series:
-            for number in range(1, 300):  # more than one batch of metrics
-                series.add(epoch(number))
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        broken_training()
-    assert sorted(steps(record, "validation")) == list(range(1, 300))
-
-
-def test_a_resumed_series_repeats_no_epoch(record: track.Record) -> None:
-    with track.Series(record) as series:
-        series.add(epoch(1))
-    with track.Series(track.resume(record.store, record.run_id)) as series:
-        for number in (1, 2):
-            series.add(epoch(number))
-    assert steps(record, "train/kl") == [1, 2]
-
-
-def test_values_that_are_not_finite_are_left_out(record: track.Record) -> None:
-    with track.Series(record) as series:
-        series.add(epoch(1, loss=float("inf")))
-        series.add(epoch(2, loss=float("nan")))
-        series.add(epoch(3))
-    assert steps(record, "train/reconstruction") == [3]
-    assert steps(record, "validation") == [1, 2, 3]
-
-
-def test_a_store_that_does_not_answer_does_not_stop_a_training(
-    record: track.Record, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    with track.Series(record, every=0.0) as series:
-        with monkeypatch.context() as broken:
-            broken.setattr(record.store.client, "log_batch", lambda *_, **__: (_ for _ in ()).throw(OSError("gone")))
-            series.add(epoch(1))
-        series.add(epoch(2))
-    assert "gone" in caplog.text
-    assert steps(record, "validation") == [1, 2]
+    assert archive.local_artifacts(store, record.run_id, "recipe.yaml").read_text() == "name: whole\n"
 
 
 def test_parent_and_children_are_linked_and_end_together(record: track.Record) -> None:
     children = [track.child(record, f"category {label}", {"category": label}) for label in ("0", "1")]
     assert track.child(record, "category 0", {}).run_id == children[0].run_id
     track.fail(record, "interrupted", "KILLED")
-    known = track.fetch(record.store, record.run_id)
+    known = archive.fetch(record.store, record.run_id)
     assert {entry["run_id"] for entry in known["children"]} == {child.run_id for child in children}
     assert {entry["status"] for entry in known["children"]} == {"KILLED"}
-    assert track.fetch(record.store, children[0].run_id)["tags"] == {"category": "0"}
+    assert archive.fetch(record.store, children[0].run_id)["tags"] == {"category": "0", "status": "interrupted"}
 
 
 def test_a_failed_run_is_marked_with_its_reason_until_it_is_resumed(record: track.Record) -> None:
     track.fail(record, "epoch 3: the loss is nan")
-    known = track.fetch(record.store, record.run_id)
+    known = archive.fetch(record.store, record.run_id)
     assert (known["status"], known["reason"]) == ("FAILED", "epoch 3: the loss is nan")
     assert known["end"] is not None
     track.resume(record.store, record.run_id)
-    known = track.fetch(record.store, record.run_id)
+    known = archive.fetch(record.store, record.run_id)
     assert (known["status"], known["reason"]) == ("RUNNING", None)
 
 
 def test_an_abandoned_run_is_marked_and_an_ended_one_stays(record: track.Record) -> None:
     track.abandon(record.store, record.run_id)
-    assert track.fetch(record.store, record.run_id)["status"] == "KILLED"
+    assert archive.fetch(record.store, record.run_id)["status"] == "KILLED"
     track.fail(record, "the real reason")
     track.abandon(record.store, record.run_id)
-    assert track.fetch(record.store, record.run_id)["reason"] == "the real reason"
+    assert archive.fetch(record.store, record.run_id)["reason"] == "the real reason"
     track.abandon(record.store, "0123456789abcdef0123456789abcdef")
 
 
@@ -239,9 +184,9 @@ def test_a_finished_run_holds_numbers_thresholds_and_files(
     (tmp_path / "report.html").write_text("<p>page</p>")
     (tmp_path / ".part").write_text("half")
     below = track.child(record, "replica 0", {})
-    track.finish(record, result, tmp_path)
+    track.finish(record, facts.ending(result), tmp_path)
 
-    known = track.fetch(record.store, record.run_id)
+    known = archive.fetch(record.store, record.run_id)
     assert (known["status"], known["reason"], known["children"][0]["status"]) == ("FINISHED", None, "FINISHED")
     assert known["children"][0]["run_id"] == below.run_id
     metrics = known["metrics"]
@@ -257,23 +202,32 @@ def test_a_finished_run_holds_numbers_thresholds_and_files(
     assert metrics["threshold/elbo/quantile_0.4/jets_2/expected"] == 60.0
     assert "test/unweighted/auc" not in metrics
     assert "test/category_2/auc" not in metrics
-    assert track.local_artifacts(record.store, record.run_id, "detector/schema.json").read_text() == "{}"
-    assert track.local_artifacts(record.store, record.run_id, "report.html").exists()
-    found = track.detector_folder(known["name"], record.store.uri)
-    assert found == track.detector_folder(str(found)) == track.local_artifacts(record.store, record.run_id, "detector")
+    assert archive.local_artifacts(record.store, record.run_id, "detector/schema.json").read_text() == "{}"
+    assert archive.local_artifacts(record.store, record.run_id, "report.html").exists()
+    found = archive.detector_folder(known["name"], record.store.uri)
+    assert found == archive.local_artifacts(record.store, record.run_id, "detector")
+    assert found == archive.detector_folder(str(found))
     with pytest.raises(HepanomError, match="no such artifact"):
-        track.local_artifacts(record.store, record.run_id, ".part")
+        archive.local_artifacts(record.store, record.run_id, ".part")
     (listed,) = record.store.client.get_run(record.run_id).inputs.dataset_inputs
     assert listed.dataset.name == "a.csv and 1 more"
-    assert json.loads(listed.dataset.source) == {"paths": ["/data/a.csv", "/data/b.csv"]}
+    assert json.loads(listed.dataset.source)["paths"] == ["/data/a.csv", "/data/b.csv"]
+    assert json.loads(listed.dataset.schema) == {"mlflow_colspec": [{"name": "x", "type": "table, float32"}]}
+    assert json.loads(listed.dataset.profile)["num_rows"] == 2
+    assert [(tag.key, tag.value) for tag in listed.tags] == [("mlflow.data.context", "training")]
+    assert known["tags"]["status"] == "finished"
+    assert (
+        "| auc | 0.8 (0.7 to 0.9) | 0.6 (0.5 to 0.7) |"
+        in record.store.client.get_run(record.run_id).data.tags[facts.NOTE]
+    )
 
 
 def test_numbers_that_are_infinite_are_left_out_of_a_finished_run(
     record: track.Record, result: Result, tmp_path: Path
 ) -> None:
     endless = replace(result, numbers={"elbo/rejection_0.5": Number(100.0, 50.0, float("inf"), None)})
-    track.finish(record, endless, tmp_path)
-    found = {name for name in track.fetch(record.store, record.run_id)["metrics"] if "rejection" in name}
+    track.finish(record, facts.ending(endless), tmp_path)
+    found = {name for name in archive.fetch(record.store, record.run_id)["metrics"] if "rejection" in name}
     assert "test/elbo/rejection_0.5/low" in found
     assert "test/elbo/rejection_0.5/high" not in found
 
@@ -283,22 +237,22 @@ def test_files_that_lie_where_the_artifacts_go_are_not_copied_onto_themselves(
 ) -> None:
     place = address.local_folder(record.artifact_uri)
     assert place is not None
-    track.finish(record, result, place)
+    track.finish(record, facts.ending(result), place)
     assert (place / "recipe.yaml").read_text() == "name: toy\n"
 
 
 def test_a_run_is_found_by_id_and_the_newest_by_name(store: track.Store) -> None:
     first, second = (track.start(store, "it's twice", recipe="", params={}, tags={}) for _ in range(2))
-    assert track.fetch(store, first.run_id)["run_id"] == first.run_id
-    assert track.fetch(store, "it's twice")["run_id"] == second.run_id
+    assert archive.fetch(store, first.run_id)["run_id"] == first.run_id
+    assert archive.fetch(store, "it's twice")["run_id"] == second.run_id
 
 
 def test_an_unknown_run_names_similar_ones(record: track.Record) -> None:
     with pytest.raises(HepanomError, match="did you mean 'test_an_unknown_run_names_similar_ones'"):
-        track.fetch(record.store, "test_an_unknown_run_names_similar_one")
+        archive.fetch(record.store, "test_an_unknown_run_names_similar_one")
 
 
-@pytest.mark.parametrize("lost", [track.fetch, track.resume, track.local_artifacts])
+@pytest.mark.parametrize("lost", [archive.fetch, track.resume, archive.local_artifacts])
 def test_a_run_that_is_not_there_is_one_message(store: track.Store, lost: object) -> None:
     assert callable(lost)
     with pytest.raises(HepanomError, match=r"mlflow\.db: "):

@@ -47,6 +47,7 @@ class BiGAN(Adversarial, Model):
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"critic", "reconstruction", "latent_mean", "feature_distance"})
+    loss_options: ClassVar[frozenset[str]] = Model.loss_options | {"cycle"}
 
     cycle: Annotated[bool, Field(description="a second critic of event and reconstruction, as in ALAD")] = True
 

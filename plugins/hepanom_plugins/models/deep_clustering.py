@@ -51,6 +51,7 @@ class DeepClustering(Autoencoder):
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"reconstruction", "latent_mean", "assignment", "cluster_distance"})
+    loss_options: ClassVar[frozenset[str]] = Autoencoder.loss_options | {"clusters", "gamma"}
 
     clusters: Annotated[int, Field(ge=2, description="number of clusters")] = 3
     pretrain: Annotated[int, Field(ge=0, description="epochs of the autoencoder alone, before there are clusters")] = 20

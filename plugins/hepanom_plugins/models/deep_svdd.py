@@ -44,6 +44,7 @@ class DeepSVDD(Model):
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"outlyingness", "latent_mean"})
+    loss_options: ClassVar[frozenset[str]] = Model.loss_options | {"objective", "nu", "latent", "hidden", "activation"}
 
     objective: Annotated[Literal["one_class", "soft_boundary"], Field(description="mean distance, or soft sphere")] = (
         "one_class"

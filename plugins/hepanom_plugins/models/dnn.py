@@ -52,6 +52,7 @@ class DNN(Layers, Model):
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"prediction", "spread"})
+    loss_options: ClassVar[frozenset[str]] = Model.loss_options | {"delta", "levels"}
 
     loss: Annotated[
         Literal["mse", "huber", "gaussian", "quantiles"],

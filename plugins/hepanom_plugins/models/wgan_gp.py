@@ -39,6 +39,7 @@ class WGANGP(Adversarial, Model):
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"critic"})
+    loss_options: ClassVar[frozenset[str]] = Model.loss_options | {"gradient_penalty"}
 
     critic_steps: Annotated[int, Field(gt=0, description="updates of the critic for each of the generator")] = 5
     gradient_penalty: Annotated[float, Field(ge=0, description="lambda, the factor of the gradient penalty")] = 10.0
