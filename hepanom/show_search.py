@@ -16,7 +16,7 @@ from hepanom.show import facts_table, text_of
 if TYPE_CHECKING:
     from hepanom.search import Searched
 
-FIRST = 10  # trials that a terminal shows
+FIRST = 5  # trials that a terminal shows
 
 
 def searched(found: Searched) -> dict[str, Any]:
@@ -43,12 +43,11 @@ def searched_text(plain: dict[str, Any]) -> str:
     """Return the best trials as a table, what became of all of them, and where everything is."""
     trials = {trial["number"]: trial for trial in plain["trials"]}
     shown = [trials[number] for number in plain["best"][:FIRST]]
-    drawn = list(dict.fromkeys(path for trial in shown for path in trial["drawn"]))
-    table = Table("trial", *map(escape, plain["objectives"]), *map(escape, drawn), title="best trials", box=SIMPLE_HEAD)
-    table.title_justify = "left"
-    for trial in shown:
-        values = [f"{value:.5g}" for value in trial["values"]]
-        table.add_row(str(trial["number"]), *values, *(_short(trial["drawn"].get(path)) for path in drawn))
+    table = Table("best trials", *(str(trial["number"]) for trial in shown), box=SIMPLE_HEAD)
+    for place, goal in enumerate(plain["objectives"]):
+        table.add_row(escape(goal), *(f"{trial['values'][place]:.4g}" for trial in shown))
+    for path in dict.fromkeys(path for trial in shown for path in trial["recipe"]):
+        table.add_row(escape(path), *(_short(trial["recipe"].get(path)) for trial in shown))
     states = Counter(trial["state"] for trial in plain["trials"])
     reasons = Counter(trial["reason"].partition("\n")[0] for trial in plain["trials"] if trial["state"] == "failed")
     first = next(iter(plain["tested"]), None)
@@ -65,7 +64,12 @@ def searched_text(plain: dict[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+    """Return a drawn value in few letters."""
+    if isinstance(value, dict):
+        return " ".join(map(_short, value.values()))
+    if isinstance(value, list):
+        return escape(f"[{', '.join(map(_short, value))}]")
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else escape(str(value))
 
 
 def _tested(numbers: dict[str, Any]) -> str:
