@@ -1,9 +1,9 @@
 """How much training does a search by TPE with pruning need to find what 40 random trials find?
 
-For each seed 40 random recipes are tried, and their best AUC on the valid share is the mark. Then a search by TPE with a
-median pruner tries recipes until one of its trials reaches the mark, or twice as many were tried. Both count the CPU time
-of their trials; events are read and prepared before. They are simulated, the same in all searches; seeds are those of
-samplers and networks.
+For each seed 40 random recipes are tried, and their best AUC on the valid share is the mark. Then a search by TPE with
+a median pruner tries recipes until one of its trials reaches the mark, or twice as many were tried. Both count the CPU
+time of their trials; events are read and prepared before. They are simulated, the same in all searches; seeds are those
+of samplers and networks.
 
     OMP_NUM_THREADS=1 python benchmarks/search_speed.py [seeds: 5] [random trials: 40]
 """

@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hepanom.contracts import Reader
+
 PACKAGES = ("hepanom", "torch", "numpy", "polars", "mlflow")
 
 
-def describe(files: Sequence[str], plugins: Mapping[str, str], device: str, threads: int) -> dict[str, Any]:
-    """Return the versions, the git commit of the working folder, the data's fingerprint, device and threads."""
+def describe(reader: Reader, plugins: Mapping[str, str], device: str, threads: int) -> dict[str, Any]:
+    """Return the versions, the git commit of the working folder, the data's fingerprints, device and threads."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "plugins": dict(plugins),
         "git": git_commit(),
-        "data": [fingerprint(file) for file in dict.fromkeys(files)],
+        "data": fingerprints(reader),
         "device": device,
         "threads": threads,
     }
 
 
-def fingerprint(file: str) -> dict[str, str | int]:
-    """Return path, size and SHA-256 of a file; a simulation, which has no file, is named alone."""
-    path = Path(file)
-    if not path.is_file():
-        return {"path": file}
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"path": str(path.resolve()), "bytes": path.stat().st_size, "sha256": digest}
+def fingerprints(reader: Reader) -> list[dict[str, Any]]:
+    """Return path, size and SHA-256 of every file of a reader.
+
+    A simulation, which has no file, is told by its name and all options of its reader, as they decide what it gives.
+    """
+    found: list[dict[str, Any]] = []
+    for name in dict.fromkeys(part.file for part in reader.parts()):
+        path = Path(name)
+        if path.is_file():
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            found.append({"path": str(path.resolve()), "bytes": path.stat().st_size, "sha256": digest})
+        else:
+            options = asdict(reader)  # type: ignore[call-overload]
+            found.append({"path": name, "options": json.loads(json.dumps(options, default=str))})
+    return found
 
 
 def git_commit() -> str | None:
