@@ -87,6 +87,13 @@ def _real_steps(loc: tuple[int | str, ...], plain: Any, *, missing: bool) -> Pla
     return tuple(steps)
 
 
+def _below(node: Mapping[str, Any], step: str | int) -> Any:
+    """Return what a JSON schema says of the item of a list, or of a key of a table."""
+    if isinstance(step, int):
+        return node.get("items")
+    return node.get("properties", {}).get(step) or node.get("additionalProperties")
+
+
 def _known(schema: Mapping[str, Any], steps: Place, plain: Any) -> list[str]:
     """List the keys that the JSON schema allows at a place."""
     definitions = schema.get("$defs", {})
@@ -100,13 +107,7 @@ def _known(schema: Mapping[str, Any], steps: Place, plain: Any) -> list[str]:
     nodes = follow(schema)
     for step in steps:
         plain = plain[step]
-        nodes = [
-            leaf
-            for node in nodes
-            for child in [node.get("items") if isinstance(step, int) else node.get("properties", {}).get(step)]
-            if child
-            for leaf in follow(child)
-        ]
+        nodes = [leaf for node in nodes for child in [_below(node, step)] if child for leaf in follow(child)]
     uses = [(node, node.get("properties", {}).get("use", {})) for node in nodes]
     used = plain.get("use") if isinstance(plain, dict) else None
     chosen = [node for node, use in uses if "const" in use and use["const"] == (used or use.get("default"))]

@@ -148,7 +148,9 @@ def best_table(search: Search) -> Table:
         found.append({name: Cell(said(number)) for name, number in valid.items()})
         if tested:
             matches = {name: match for name in valid if (match := _match(tested, name))}
-            others = {name: name for name in tested if _is_whole(name) and name not in matches.values()}
+            known = {*matches, *matches.values()}
+            twice = {name for name in tested if name.partition("/")[2] in known}
+            others = {name: name for name in tested if _is_whole(name) and name not in known | twice}
             columns.append((f"trial {trial.number}", "tested"))
             found.append({name: cell(tested[match]) for name, match in {**matches, **others}.items()})
     metrics = list(dict.fromkeys(name for cells in found for name in cells))[:MOST_METRICS]

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from hepanom import address, show_thresholds
 from hepanom.errors import InputError
+from hepanom.space import TRIALS, SearchOptions
 
 if TYPE_CHECKING:
     from hepanom.plugins import Parts
@@ -141,8 +142,16 @@ def checked(parts: Parts) -> Plain:
         "model": recipe.model.use,
         "scores": list(parts.scorers),
         "thresholds": [rule.label for rule in recipe.thresholds],
+        "search": None if recipe.search is None else _search(recipe.search),
         "doubts": list(parts.doubts),
     }
+
+
+def _search(options: SearchOptions) -> str:
+    """Say what a search would do."""
+    goals = ", ".join(f"{direction} {name}" for name, direction in options.objectives.items())
+    trials = "the grid" if options.sampler == "grid" else f"{options.trials or TRIALS} trials by {options.sampler}"
+    return f"{goals}; {trials} over {', '.join(options.space)}; recipes drawn all over the space have no mistake"
 
 
 def checked_text(plain: Plain) -> str:
@@ -157,6 +166,7 @@ def checked_text(plain: Plain) -> str:
         "model": plain["model"],
         "scores": ", ".join(plain["scores"]),
         "thresholds": ", ".join(plain["thresholds"]),
+        "search": plain["search"] or "",
     }
     found = "no mistake found; the values in the data were not looked at"
     return text_of(facts_table(rows), *map(Text, plain["doubts"]), f"{escape(plain['name'])}: {found}")
