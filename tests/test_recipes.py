@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -38,21 +39,40 @@ SMALL = {
     "higgsml_baselines": ["model.trees=20"],
     "detector_anomalies": ["train.epochs=1"],
 }
+TINY = "train.epochs=1", "search.trials=2"
+SEARCHED = {
+    "attpc_search": [
+        "data.events=400",
+        "transforms.0.size=[32, 32]",
+        "transforms.0.scale=1e6",
+        "train.replicas=1",
+        *TINY,
+    ],
+    "higgsml_search": ["split={train: 0.5, valid: 0.1, calibrate: 0.1, test: 0.3}", *TINY],
+}
 UNLABELLED = {"attpc_muons", "zmumu", "hzz"}  # there is nothing to compare the flags with
 THESIS = {"ams", "accuracy", "precision", "recall", "f1", "mcc"}
 
 
-def run(recipe: Path, overrides: list[str], state: Path) -> dict[str, object]:
+def run(recipe: Path, overrides: list[str], state: Path, command: str = "run") -> dict[str, Any]:
     """Run a recipe by the command line and return what it prints as JSON."""
-    arguments = ["run", str(recipe), "--json", "--state", str(state)]
+    arguments = [command, str(recipe), "--json", "--state", str(state)]
     done = CliRunner().invoke(hepanom, [*arguments, *(word for value in overrides for word in ("--set", value))])
     assert done.exit_code == 0, done.output
-    found: dict[str, object] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
 def test_every_recipe_is_tested() -> None:
-    assert {path.stem for path in RECIPES.glob("*.yaml")} == set(SMALL)
+    assert {path.stem for path in RECIPES.glob("*.yaml")} == {*SMALL, *SEARCHED}
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+@pytest.mark.usefixtures("data")
+def test_recipe_is_searched(name: str, state: Path) -> None:
+    found = run(RECIPES / f"{name}.yaml", SEARCHED[name], state, "search")
+    assert [(trial["state"], trial["reason"]) for trial in found["trials"]] == [("complete", "")] * 2
+    assert found["tested"]
 
 
 @pytest.mark.parametrize("name", SMALL)
