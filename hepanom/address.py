@@ -49,8 +49,8 @@ def existing(uri: str | None) -> str:
 
 
 def shown(uri: str) -> str:
-    """Return the address as a message may show it, without user and password."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+    """Return an address, or a text that holds one, as a message may show it: without user and password."""
+    return re.sub(r"//[^/\s]*@", "//***@", uri)
 
 
 def state_folder(uri: str) -> Path | None:
@@ -104,6 +104,6 @@ def told(uri: str) -> Iterator[None]:
             raise
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise HepanomError(
-            f"{shown(uri)}: the tracking store failed: {first}; is the address right, the server up, the disk "
+            f"{shown(uri)}: the tracking store failed: {shown(first)}; is the address right, the server up, the disk "
             "writable? Another --tracking URI may do"
         ) from error

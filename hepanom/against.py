@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from hepanom import bootstrap
-from hepanom.efficiency import quantile
+from hepanom.efficiency import effective_number, quantile
 from hepanom.evaluate import Number
 
 BINS = 20
@@ -123,8 +123,7 @@ def _shape(
 ) -> Shape | None:
     """Return the shape above a cut; None where too few events are there."""
     above = weight[flag]
-    squares = float((above**2).sum())
-    effective = float(above.sum()) ** 2 / squares if squares > 0 else 0.0
+    effective = effective_number(above)
     if effective < FEWEST or above.sum() <= 0:
         return None
     before = np.maximum(_shares(place, weight, bins)[0], 0.0)
@@ -159,8 +158,7 @@ def _profile(
     found = np.full((3, bins), np.nan)
     for each in range(bins):
         here = place == each
-        squares = float((weight[here] ** 2).sum())
-        if squares > 0 and weight[here].sum() ** 2 / squares >= FEWEST:
+        if effective_number(weight[here]) >= FEWEST:
             found[:, each] = [quantile(score[here], weight[here], share) for share in BAND]
     return found
 
@@ -180,8 +178,7 @@ def spearman(
     References:
         C. Spearman, The proof and measurement of association between two things, 1904, doi:10.2307/1412159.
     """
-    squares = float((weight**2).sum())
-    if squares == 0 or weight.sum() ** 2 / squares < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
+    if effective_number(weight) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     groups = [np.unique(values, return_inverse=True)[1] for values in (x, y)]
     copies: UInt8[np.ndarray, "event resample"] = bootstrap.draws(len(x), resamples, seed)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from hepanom.detector import Detector
 from hepanom.document import changed, value_at
 from hepanom.draws import draw, drawn_document, flat
 from hepanom.errors import HepanomError
+from hepanom.events import Events as Chunk
 from hepanom.fit import Ready, Watch, category_model, fit, prepare_all, with_thresholds
 from hepanom.objective import numbers
 from hepanom.plugins import Parts
@@ -62,11 +65,15 @@ def _key(parts: Parts, paths: tuple[str, ...]) -> str:
 
 @dataclass
 class Trier:
-    """Runs the trials of one process."""
+    """Runs the trials of one process.
+
+    ``same`` says, where the space touches the data, whether a hash of the valid share is that of the other trials.
+    """
 
     parts: Parts
     options: SearchOptions
     watch: Watch
+    same: Callable[[str], bool] = lambda judged: True
     events: Events = field(default_factory=Events)
 
     def run(self, attempt: Attempt) -> list[float]:
@@ -86,6 +93,11 @@ class Trier:
     def _judged(self, parts: Parts, attempt: Attempt) -> list[float]:
         events = self.events.of(parts)
         held_out = list(events.chunks("valid"))
+        if _touches(self.options.space, "data") and not self.same(_judged_by(held_out)):
+            raise HepanomError(
+                "these values of data give other events, or call other events background, than those of the trials "
+                "before, so that they do not compare; draw what is read of an event, not which events are read"
+            )
         metrics, objectives = goals.metrics(self.parts.recipe), list(self.options.objectives)
         pruning = self.options.pruner != "none"
         latest: dict[str, float] = {}
@@ -93,13 +105,15 @@ class Trier:
         def look(ready: Ready, network: Network) -> None:
             models = {ready.label: category_model(parts, ready, [network])}
             latest.update(numbers(with_thresholds(Detector(parts, models, (), {}), events), held_out, metrics))
+            refuse_unknown(latest, objectives)
 
         def watch(category: str, replica: int, record: Epoch) -> None:
             if record.best:
                 latest[goals.VALIDATION] = record.validation
             self.watch(category, replica, record)
             if pruning:
-                attempt.report(record.epoch, latest[objectives[0]])
+                last = record.epoch == parts.recipe.train.epochs
+                attempt.report(record.epoch, latest[objectives[0]], last=last)
 
         began = time.perf_counter()
         looks = pruning and objectives[0] != goals.VALIDATION
@@ -107,8 +121,7 @@ class Trier:
         found = {"seconds": time.perf_counter() - began, goals.VALIDATION: validation(histories, events)}
         found |= numbers(detector, held_out, metrics)
         attempt.remember(numbers=found)
-        if lacking := [name for name in (*objectives, *self.options.constraints) if name not in found]:
-            raise HepanomError(f"these events do not give {', '.join(lacking)}")
+        refuse_unknown(found, [*objectives, *self.options.constraints])
         if self.options.constraints:
             attempt.remember(excess=[limit.excess(found[name]) for name, limit in self.options.constraints.items()])
         return [found[name] for name in objectives]
@@ -119,6 +132,22 @@ def validation(histories: Mapping[tuple[str, int], list[Epoch]], events: Shares)
     best = {label: min(record.validation for record in history) for (label, _), history in histories.items()}
     weight = {label: events.total("valid", events.trained(), label).events for label in best}
     return sum(best[label] * weight[label] for label in best) / sum(weight.values())
+
+
+def _judged_by(held_out: Sequence[Chunk]) -> str:
+    """Return a hash of which events a share holds, and of which class, in any order."""
+    whole = Chunk.concat(held_out)
+    order = whole.event_id.argsort()
+    return sha256(whole.event_id[order].tobytes() + whole.label[order].tobytes()).hexdigest()[:16]
+
+
+def refuse_unknown(found: Mapping[str, float], wanted: Sequence[str]) -> None:
+    """Raise HepanomError where a wanted number is not known, as that of a class without events."""
+    if unknown := [name for name in dict.fromkeys(wanted) if math.isnan(found.get(name, math.nan))]:
+        raise HepanomError(
+            f"the valid share does not give {', '.join(unknown)}: a class has no event there, or nothing is flagged; "
+            "give split.valid more events, or take another number"
+        )
 
 
 def _touches(values: Mapping[str, Any], section: str) -> bool:

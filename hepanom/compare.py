@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
+from pathlib import PurePath
 from typing import Any
 
 from hepanom.errors import InputError
@@ -97,14 +99,20 @@ def _paired(one: Entrant, two: Entrant, resamples: int, seed: int, known: dict[b
 
 
 def _distinct(runs: Sequence[Entrant]) -> list[Entrant]:
-    """Give runs of one name the beginning of their id, or where that does not tell them apart a number, too."""
-    for tail in (lambda run, _: run.key[:6], lambda _, place: str(place + 1)):
+    """Give runs of one name the beginning of their id, or their folder, and where those are alike a number, too."""
+    for tail in (lambda run, _: _short(run.key), lambda _, place: str(place + 1)):
         times = Counter(run.name for run in runs)
         runs = [
             replace(run, name=f"{run.name} {tail(run, place)}") if times[run.name] > 1 else run
             for place, run in enumerate(runs)
         ]
     return list(runs)
+
+
+def _short(key: str) -> str:
+    """Return the beginning of a run's id, or the name of a folder."""
+    name = PurePath(key.removesuffix("/artifacts")).name
+    return name[:6] if re.fullmatch("[0-9a-f]{32}", name) else name
 
 
 def numbers(metrics: Mapping[str, float], scorer: str) -> dict[str, Number]:

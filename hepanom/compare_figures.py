@@ -12,7 +12,7 @@ from jaxtyping import Float
 from hepanom import bootstrap, metrics
 from hepanom.canvas import LINES, LONGEST, SHADE, legend_above, plain, style
 from hepanom.compare import Comparison, Entrant
-from hepanom.efficiency import CONFIDENCE
+from hepanom.efficiency import CONFIDENCE, effective_number
 from hepanom.evaluate import FEWEST, FLOOR
 from hepanom.paired import Sample, ranked
 
@@ -91,7 +91,7 @@ def _known(run: Entrant) -> Sample:
 def _grid(samples: Sequence[Sample]) -> Float[np.ndarray, " point"]:
     """Return background efficiencies down to that of one effective event of the largest sample."""
     sums = [sample.weight[sample.anomaly == 0] for sample in samples]
-    effective = max(float(weight.sum() ** 2 / np.square(weight).sum()) for weight in sums)
+    effective = max(effective_number(weight) for weight in sums)
     return np.geomspace(min(1 / effective, 0.5), 1, POINTS)
 
 

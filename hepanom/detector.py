@@ -211,7 +211,12 @@ def score_chunks(detector: Detector, chunks: Iterable[Events], names: Sequence[s
 
 def columns_of(detector: Detector, events: Events) -> Columns:
     """Return the columns on which cuts depend. Raises InputError for one that is not there or holds text."""
-    return numbers_of(events, detector.columns, detector.parts.schema)
+    try:
+        return numbers_of(events, detector.columns, detector.parts.schema)
+    except InputError as error:
+        raise InputError(
+            f"{error}; a cut depends on it, and --threshold (monitor: --flagged) chooses others"
+        ) from error
 
 
 def numbers_of(events: Events, names: Iterable[str], schema: Schema) -> Columns:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from graphlib import CycleError
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from hepanom.document import Document, Place, placed, value_at
 from hepanom.errors import InputError, did_you_mean
-from hepanom.space import Axis, Entry, Pick, SearchOptions, above, text_of
+from hepanom.space import MOST_POINTS, Axis, Entry, Pick, SearchOptions, above
 
 RANDOM = 48  # recipes that are drawn and checked before a search begins
+OTHER_EVENTS = "says which events train, judge and test, so that trials would not compare, or know of each other's test"
+SAME = {  # places that no trial may change
+    "search": "is the same in all trials",
+    "name": "is the same in all trials",
+    "plugins": "is the same in all trials",
+    "memory": "is the same in all trials",
+    "train.replicas": "is one in all trials; the best are trained again with all",
+    "evaluate": "says how a trial is judged, so that trials would not compare",
+    "background": OTHER_EVENTS,
+    "split": OTHER_EVENTS,
+}
 
 
 def draw(options: SearchOptions, plain: Mapping[str, Any], pick: Pick) -> dict[str, Any]:
@@ -35,8 +49,14 @@ def _drawn(name: str, entry: Entry, values: Mapping[str, Any], plain: Mapping[st
     length = entry.length if isinstance(entry.length, int) else _known(str(entry.length), values, plain)
     if isinstance(length, list):
         length = len(length)
-    found = [entry.items.drawn(f"{name}.{index}", pick) for index in range(length)]
-    return sorted(found, reverse=entry.order == "falling") if entry.order else found
+    if not isinstance(length, int) or isinstance(length, bool) or length < 0:
+        found = "not always drawn; give the list the same when" if length is None else f"{json.dumps(length)} somewhere"
+        raise InputError(f"{name}: its length {entry.length} is {found}; expected a number of items")
+    items = [entry.items.drawn(f"{name}.{index}", pick) for index in range(length)]
+    try:
+        return sorted(items, reverse=entry.order == "falling") if entry.order else items
+    except TypeError as error:
+        raise InputError(f"{name}: {json.dumps(items)} has no order; leave order out") from error
 
 
 def flat(options: SearchOptions, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,10 +65,9 @@ def flat(options: SearchOptions, values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         entry = options.space[name]
         if entry.items is None:
-            found[name] = value if entry.choice is None else text_of(value)
+            found[name] = entry.label(value)
         else:
-            plain = entry.items.choice is None
-            found |= {f"{name}.{index}": each if plain else text_of(each) for index, each in enumerate(value)}
+            found |= {f"{name}.{index}": entry.items.label(each) for index, each in enumerate(value)}
     return found
 
 
@@ -79,6 +98,8 @@ def grid(options: SearchOptions) -> list[dict[str, Any]]:
             axes |= {f"{name}.{index}": entry.items.grid(f"{name}.{index}") for index in range(entry.length)}
         else:
             raise InputError(f"{name}: the lists of a grid have a fixed length, such as length: 3")
+    if (number := prod(map(len, axes.values()))) > MOST_POINTS:
+        raise InputError(f"the grid has {number:,} points; give numbers less of them, or take the sampler random")
     return [dict(zip(axes, point, strict=True)) for point in product(*axes.values())]
 
 
@@ -93,6 +114,10 @@ def mistakes(options: SearchOptions, document: Document) -> Iterator[tuple[Place
     if several > 1 and options.pruner != "none":
         yield (*here, "pruner"), f"a pruner judges by one objective, found {several}; leave it out"
     known = {**options.variables, **options.space}
+    for path in options.space:
+        for fixed, why in SAME.items():
+            if path == fixed or path.startswith(f"{fixed}."):
+                yield (*here, "space", path), f"{fixed} {why}; leave it out"
     for name in options.variables.keys() & options.space.keys():
         yield (*here, "variables", name), "is a value of the recipe too; one of them is enough"
     for section, entries in (("variables", options.variables), ("space", options.space)):
@@ -136,8 +161,8 @@ def samples(options: SearchOptions, plain: Mapping[str, Any]) -> Iterator[dict[s
     for high in (False, True):
         yield draw(options, plain, end(high, {}))
         for name, entry in options.entries().items():
-            for value in entry.choice or ():
-                yield draw(options, plain, end(high, {name: text_of(value)}))
+            for label in entry.labels:
+                yield draw(options, plain, end(high, {name: label}))
     generator = np.random.default_rng(0)
     for _ in range(RANDOM):
         yield draw(options, plain, lambda axis: at_random(axis, generator))
@@ -174,14 +199,17 @@ def axes(options: SearchOptions, drawn: Sequence[Mapping[str, Any]]) -> tuple[Ax
 
 
 def undrawable(
-    options: SearchOptions, document: Document, mistakes_of: Callable[[Document], Sequence[str]]
+    options: SearchOptions, document: Document, mistakes_of: Callable[[Document], Iterable[str]]
 ) -> Iterator[str]:
-    """Yield every mistake of recipes all over the space, once; ``mistakes_of`` tells those of one recipe."""
-    found: dict[str, None] = {}
-    for values in samples(options, document.plain):
-        try:
-            mistaken = mistakes_of(drawn_document(document, values))
-        except InputError as error:
-            mistaken = [f"{document.where(('search', 'space'))}: {str(error).removeprefix('--set ')}"]
-        found |= dict.fromkeys(mistaken)
-    yield from found
+    """Yield every mistake of recipes all over the space, once; ``mistakes_of`` tells those of one recipe.
+
+    Mistakes that differ in numbers alone are one.
+    """
+    found: dict[str, str] = {}
+    try:
+        for values in samples(options, document.plain):
+            for mistake in mistakes_of(drawn_document(document, values)):
+                found.setdefault(re.sub(r"[\d.]+(e[+-]?\d+)?", "", mistake), mistake)
+    except InputError as error:
+        found[""] = f"{document.where(('search', 'space'))}: {str(error).removeprefix('--set ')}"
+    yield from found.values()

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy.special import betainc, betaincinv, betaln, kolmogorov  # type: ignore[import-untyped]
 from scipy.stats import chi2, kstwo  # type: ignore[import-untyped]
 
-from hepanom.efficiency import CONFIDENCE, ROUNDING
+from hepanom.efficiency import CONFIDENCE, effective_sizes
 
 LEAST = 5.0  # effective events of a sample, or of a bin of a chi2 in either sample
 COMMON = 0.05  # a probability that need not be known better than to half a percent
@@ -61,25 +61,6 @@ class Difference:
 
 
 NOTHING = Difference(0.0, 1.0, 0.0)
-
-
-def effective_sizes(
-    above: Float[np.ndarray, " cut"], squares_above: Float[np.ndarray, " cut"], total: float, squares: float
-) -> Float[np.ndarray, " cut"]:
-    """Return how many unweighted events would know the weighted share above a cut as well.
-
-    For a share F of the total weight W above, n is the solution of
-
-        F (1 - F) / n = [(1 - F)^2 sum_above w^2 + F^2 sum_below w^2] / W^2,
-
-    and W^2 / sum w^2 where nothing or everything is above. Without weights it is the number of events everywhere.
-    """
-    share = above / total
-    variance = (1 - share) ** 2 * squares_above + share**2 * np.maximum(squares - squares_above, 0.0)
-    inside = (share > ROUNDING) & (share < 1 - ROUNDING) & (variance > 0)
-    found = np.full(len(share), total**2 / squares)
-    np.divide(share * (1 - share) * total**2, variance, out=found, where=inside)
-    return found
 
 
 def kolmogorov_smirnov(a: Binned, b: Binned) -> Difference:

@@ -54,13 +54,9 @@ def tail(
 
     for a cut at the score of one event (m = 1), such as a quantile, exactly Beta(k + 1, n - k), whatever the
     distribution of the scores; for a cut at a fixed place (m = 0) Jeffreys' interval. With weights, n and k are
-    effective counts: for a share eps of the total weight W, n is the solution of
-
-        eps (1 - eps) / n = [(1 - eps)^2 sum_above w^2 + eps^2 sum_below w^2] / W^2,
-
-    the variance of a ratio of weighted sums (W^2 / sum w^2 where nothing or everything is above), and k = eps n. The
-    (m + 1) / 2 events enter with the weights ``near`` the cut, which say what an event is worth there, also where none
-    is above; without them, as effective events.
+    effective counts: n that of ``effective_sizes``, from the variance of a ratio of weighted sums, and k the share of n
+    that is above. The (m + 1) / 2 events enter with the weights ``near`` the cut, which say what an event is worth
+    there, also where none is above; without them, as effective events.
 
     References:
         H. A. David, H. N. Nagaraja, Order Statistics, 2003, doi:10.1002/0471722162.
@@ -104,12 +100,33 @@ def quantile(values: Float[np.ndarray, " event"], weight: Float[np.ndarray, " ev
     return float(values[order[index]])
 
 
+def effective_number(weight: Float[np.ndarray, " event"]) -> float:
+    """Return the effective number of events, (sum w)^2 / sum w^2; 0 for none."""
+    squares = float(np.square(weight).sum())
+    return float(weight.sum()) ** 2 / squares if squares > 0 else 0.0
+
+
+def effective_sizes(
+    above: Float[np.ndarray, " cut"], squares_above: Float[np.ndarray, " cut"], total: float, squares: float
+) -> Float[np.ndarray, " cut"]:
+    """Return how many unweighted events would know the weighted share above each cut as well.
+
+    From sums of weights and of their squares, above the cuts and of all: for a share eps of the total weight W above, n
+    is the solution of
+
+        eps (1 - eps) / n = [(1 - eps)^2 sum_above w^2 + eps^2 sum_below w^2] / W^2,
+
+    and W^2 / sum w^2 where nothing or everything is above. Without weights it is the number of events everywhere.
+    """
+    share = above / total
+    variance = (1 - share) ** 2 * squares_above + share**2 * np.maximum(squares - squares_above, 0.0)
+    inside = (share > 0) & (share < 1 - ROUNDING) & (variance > 0)
+    found = np.full(len(share), total**2 / squares)
+    np.divide(share * (1 - share) * total**2, variance, out=found, where=inside)
+    return found
+
+
 def _effective(above: float, squares_above: float, total: float, squares: float) -> tuple[float, float]:
-    """Return the effective numbers of events above a cut and in all, from sums of weights and of their squares."""
-    share, events = above / total, total**2 / squares
-    if share > 1 - ROUNDING:
-        share = 1.0
-    elif share > 0:
-        variance = (1 - share) ** 2 * squares_above + share**2 * max(squares - squares_above, 0.0)
-        events = share * (1 - share) * total**2 / variance
-    return share * events, events
+    """Return the effective numbers of events above a cut and in all."""
+    events = float(effective_sizes(np.array([above]), np.array([squares_above]), total, squares)[0])
+    return min(above / total, 1.0) * events, events

@@ -238,7 +238,7 @@ def metrics(result: Result) -> dict[str, float]:
 
 
 def digest(data: object) -> str:
-    """Return what tells the files of a provenance from others: a hash of their paths, sizes and own hashes."""
+    """Return what tells the files of a provenance from others: a hash of all that stands there."""
     return hashlib.sha256(json.dumps(data, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -41,13 +42,23 @@ def workers(jobs: int, arguments: Sequence[str]) -> Iterator[None]:
     except BaseException:
         for process in started:
             process.terminate()
+        _ended(started)
         raise
+    for process in _ended(started):
+        if process.returncode:
+            log.warning("worker %d ended with %d; the others did its trials", process.pid, process.returncode)
+
+
+def _ended(started: Sequence[subprocess.Popen[bytes]]) -> Sequence[subprocess.Popen[bytes]]:
+    """Wait for processes, and kill those that take too long, or all, where somebody interrupts the waiting."""
+    last = time.monotonic() + PATIENCE
+    try:
+        for process in started:
+            process.wait(max(0.0, last - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        log.debug("workers are killed: they did not end within %g s", PATIENCE)
     finally:
         for process in started:
-            try:
-                code = process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                code = process.wait()
-            if code:
-                log.warning("worker %d ended with %d; what it left undone was done by the others", process.pid, code)
+            process.kill()  # does nothing where it has ended
+            process.wait()
+    return started

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hepanom import draws
 from hepanom.document import Document, Place
 from hepanom.errors import did_you_mean
 from hepanom.evaluate import BACKGROUND_EFFICIENCIES, DECISIONS, SIGNAL_EFFICIENCIES, YIELDS
@@ -43,11 +44,11 @@ def mistakes(built: Mapping[Place, Any], recipe: Recipe, schema: Schema, documen
     limits = {name: ("search", "constraints", name) for name in search.constraints}
     known = sorted(_names(recipe, schema))
     for name, place in [*names.items(), *limits.items()]:
-        plain = re.sub(r"category_[^/]+/", "", name)
-        if plain not in known:
+        if _plain(name) not in known:
             yield f"{document.where(place)}: there is no number {name!r}; {_lacking(name, recipe, schema, known)}"
-    if search.pruner != "none" and (recipe.train.per or next(iter(names), "") in COSTS):
-        why = "train.per makes several trainings of one trial" if recipe.train.per else "it is the same at each epoch"
+    per = recipe.train.per is not None or not search.space.keys().isdisjoint({"train", "train.per"})
+    if search.pruner != "none" and (per or next(iter(names), "") in COSTS):
+        why = "train.per makes several trainings of one trial" if per else "it is the same at each epoch"
         yield f"{document.where(('search', 'pruner'))}: cannot judge by the epochs: {why}; leave it out"
     if VALIDATION in names:
         own: frozenset[str] = getattr(built.get(("model",)), "loss_options", frozenset())
@@ -59,6 +60,39 @@ def mistakes(built: Mapping[Place, Any], recipe: Recipe, schema: Schema, documen
                     f"{document.where(('search', 'space', path))}: {path} changes what the validation loss means, so "
                     "that the losses of two trials do not compare; leave it out, or take another objective"
                 )
+
+
+def undrawable(
+    recipe: Recipe,
+    schema: Schema,
+    document: Document,
+    checked: Callable[[Document], tuple[Recipe | None, Mapping[Place, Any], Mapping[str, str], Sequence[str]]],
+) -> Iterator[str]:
+    """Say what is wrong with recipes that the search of this one draws, and which of its numbers they do not give.
+
+    ``checked`` returns, of a document, the recipe first and every mistake last.
+    """
+    if (search := recipe.search) is None:
+        return
+    wanted = [*search.objectives, *search.constraints]
+
+    def mistakes_of(made: Document) -> Iterator[str]:
+        drawn, *_, problems = checked(made)
+        yield from problems
+        known = set() if drawn is None else set(_names(drawn, schema))
+        for name in wanted:
+            if drawn is not None and _plain(name) not in known:
+                yield (
+                    f"{document.where(('search', 'space'))}: not every drawn recipe gives {name}; leave out what "
+                    "changes its name, or give that score or threshold one of its own, name: NAME"
+                )
+
+    yield from draws.undrawable(search, document, mistakes_of)
+
+
+def _plain(name: str) -> str:
+    """Return the name of a number without its category."""
+    return re.sub(r"category_[^/]+/", "", name)
 
 
 def _lacking(name: str, recipe: Recipe, schema: Schema, known: list[str]) -> str:

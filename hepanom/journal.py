@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +22,7 @@ from optuna.storages._heartbeat import BaseHeartbeat  # optuna asks for this cla
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from hepanom.address import shown
+from hepanom.address import locked, shown
 from hepanom.errors import HepanomError, InputError
 
 SQLITE_WAIT = 100  # seconds that a process waits for others to write
@@ -66,7 +66,18 @@ def mend(path: Path) -> None:
             stream.truncate(whole)
 
 
-class SQLite(RDBStorage):
+class Database(RDBStorage):
+    """A database in which a trial shows a sign of life before it runs: Optuna overlooks one that died without any."""
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Change the state of a trial; return False where another process has taken it already."""
+        if state == TrialState.RUNNING:
+            with suppress(optuna.exceptions.StorageInternalError):  # another process takes it, too, and was faster
+                self.record_heartbeat(trial_id)
+        return super().set_trial_state_values(trial_id, state, values)
+
+
+class SQLite(Database):
     """A database in a file, in which one process at a time changes the state of a trial."""
 
     def __init__(self, path: Path, **options: Any) -> None:
@@ -149,8 +160,15 @@ def storage(place: str, silence: float, lost: Lost) -> optuna.storages.BaseStora
         "heartbeat_stale_trial_callback": lost,
     }
     if "://" in place:
-        return optuna.storages.RDBStorage(place, **signs)
+        return Database(place, **signs)
     return SQLite(Path(place).resolve(), engine_kwargs={"connect_args": {"timeout": SQLITE_WAIT}}, **signs)
+
+
+@contextmanager
+def alone(place: str) -> Iterator[None]:
+    """Let one process at a time into the block, of those that share a file; with a database's URL all of them."""
+    with nullcontext() if "://" in place else locked(Path(place).resolve().parent):
+        yield
 
 
 @contextmanager

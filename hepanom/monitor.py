@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,11 +21,12 @@ from hepanom.output import flag_of, reader_of
 from hepanom.reference_sample import Axis, Met, Reference, columns, matrix, measure, refuse_negative, watched
 from hepanom.result import Skipped
 from hepanom.shares import Shares
-from hepanom.stream import named_column, read_parts, rule_weight, weighed, with_category
+from hepanom.stream import label_of, named_column, read_parts, rule_weight, weighed, with_category
 
 SECTIONS = ("luminosityBlock", "lumisection", "lumiBlock", "ls")  # numbers that begin anew in every run
 NUMBERS = 2**22  # at once
 MOST_BYTES = 10**9  # of the histograms of all groups
+MISSING = float("nan")  # one object, so that events without a value are one group
 
 Name = tuple[Any, ...]
 
@@ -78,7 +80,7 @@ def monitor(
         watch(seen := seen + len(met.weight))
     if not found:
         raise InputError(f"{', '.join(files)}: there are no events in these files")
-    groups, alarms = judged([_group(known, name, found[name]) for name in sorted(found)], asked)
+    groups, alarms = judged([_group(known, name, found[name]) for name in sorted(found, key=_order)], asked)
     held = [(axis, each) for axis, each in known.reference.items() if axis.kind == "score"]
     normal = {(axis.name, axis.category): axis.quantiles(each, QUANTILES) for axis, each in held}
     told = replace(asked, per=known.per, flagged=tuple("/".join(each) for each in known.flags))
@@ -139,7 +141,9 @@ def _known(detector: Detector, asked: Asked) -> _Known:
     chosen = [flag_of(detector, name, "--flagged") for name in asked.flagged]
     if not chosen and detector.thresholds:
         chosen = [f"{detector.thresholds[0].scorer}/{detector.thresholds[0].name}"]
-    pairs = ((scorer, rule) for scorer, _, rule in (name.partition("/") for name in dict.fromkeys(chosen)))
+    pairs = [(scorer, rule) for scorer, _, rule in (name.partition("/") for name in dict.fromkeys(chosen))]
+    cuts = tuple(entry for entry in detector.thresholds if (entry.scorer, entry.name) in pairs)
+    detector = replace(detector, thresholds=cuts)  # what other cuts depend on is not asked for
     starts = np.cumsum([0, *(axis.bins for axis in reference.axes)]).tolist()
     where = {axis.key: (axis, start) for axis, start in zip(reference.axes, starts, strict=False)}
     return _Known(detector, reference, per, tuple(pairs), columns(schema), where, starts[-1])
@@ -165,7 +169,17 @@ def _groups(
     code = np.ravel_multi_index(codes, sizes)
     for each in np.unique(code).tolist():
         index = np.unravel_index(each, sizes)
-        yield tuple(column[place].item() for column, place in zip(values, index, strict=True)), code == each
+        yield tuple(_value(column[place]) for column, place in zip(values, index, strict=True)), code == each
+
+
+def _value(found: Any) -> Any:
+    value = found.item()
+    return MISSING if isinstance(value, float) and math.isnan(value) else value
+
+
+def _order(name: Name) -> list[tuple[bool, Any]]:
+    """Return what sorts groups: by their values, missing ones last."""
+    return [(value is MISSING, value) for value in name]
 
 
 def _column(events: Events, name: str, detector: Detector) -> np.ndarray:
@@ -212,10 +226,11 @@ def _add_flags(known: _Known, sums: _Sums, met: Met) -> None:
 
 
 def _rule_weight(detector: Detector, events: Events, rule: str) -> Float[np.ndarray, " event"]:
-    """Return the weights that a rule counts with: those of the recipe, unless it says otherwise of this rule."""
+    """Return the weights that a threshold counts with: as its rule in the recipe says, or as it was set later."""
     recipe = detector.parts.recipe
-    known = [rule_weight(recipe, each) for each in recipe.thresholds if each.label == rule]
-    return weighed(events.weight, known[0] if known else recipe.train.weighted or True)
+    known = {each.label: rule_weight(recipe, each) for each in recipe.thresholds}
+    known |= {name: found.weighted for name, found in detector.origins.items()}
+    return weighed(events.weight, known[rule])
 
 
 def _group(known: _Known, name: Name, sums: _Sums) -> Group:
@@ -224,7 +239,8 @@ def _group(known: _Known, name: Name, sums: _Sums) -> Group:
         bins = slice(first, first + axis.bins)
         held[key] = Binned(sums.weight[bins], sums.squares[bins])
     called = ", ".join(
-        str(value) if each == "file" else f"{each} {value}" for each, value in zip(known.per, name, strict=True)
+        value if each == "file" else f"{each} {'missing' if value is MISSING else label_of(value)}"
+        for each, value in zip(known.per, name, strict=True)
     )
     return compared(called, sums.events, held, known.reference, list(_flagged(known, sums)))
 

@@ -13,12 +13,12 @@ from hepanom.drift import (
     Binned,
     Difference,
     chi_squared,
-    effective_sizes,
     holm,
     kolmogorov_smirnov,
     share_interval,
     surprise,
 )
+from hepanom.efficiency import effective_sizes
 from hepanom.reference_sample import Axis, Reference
 from hepanom.result import Skipped
 from hepanom.thresholds import FIXED, Threshold

@@ -19,7 +19,7 @@ FOLDER = "thresholds"
 class Origin:
     """When thresholds were set and on what.
 
-    ``data`` lists the files as ``provenance.fingerprint`` does, ``events`` and ``effective`` are the number of
+    ``data`` lists the files as ``provenance.fingerprints`` does, ``events`` and ``effective`` are the number of
     background events and their effective number (sum w)^2 / sum w^2, ``background`` says in words what counted as
     background, and ``weighted`` whether weights counted: True, ``absolute`` or False.
     """

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pluggy
 from pydantic import TypeAdapter
 
-from hepanom import consistency, draws, goals, hookspecs, recipe
+from hepanom import consistency, goals, hookspecs, recipe
 from hepanom.document import Document, Place
 from hepanom.errors import InputError, OptionError, RecipeError, did_you_mean
 from hepanom.options import check_options
@@ -174,8 +174,8 @@ def build(document: Document, schema: Schema | None = None) -> Parts:
             refused, doubts = consistency.failing_model(built, checked, schema, document)
             problems += refused
             problems += goals.mistakes(built, checked, schema, document)
-    if anew and checked and checked.search and not problems:
-        problems += draws.undrawable(checked.search, document, lambda made: _options(made, known)[3])
+    if anew and checked and schema is not None and not problems:
+        problems += goals.undrawable(checked, schema, document, lambda made: _options(made, known))
     if problems or checked is None or schema is None:
         raise RecipeError(sorted(problems, key=_line))
     return Parts(

@@ -16,13 +16,14 @@ from jaxtyping import Int
 from hepanom import address, archive, cutting, origin, storage
 from hepanom.detector import Detector, Scores, score_chunks
 from hepanom.document import Document
+from hepanom.efficiency import effective_number
 from hepanom.errors import InputError, did_you_mean
 from hepanom.events import Events, Schema
 from hepanom.facts import called
 from hepanom.options import check_options
 from hepanom.origin import Origin
 from hepanom.output import reader_of
-from hepanom.provenance import fingerprint
+from hepanom.provenance import fingerprints
 from hepanom.result import Skipped
 from hepanom.show_thresholds import plain
 from hepanom.stream import is_background, read_parts, rule_weight, weighed, with_category
@@ -49,12 +50,17 @@ def recut(folder: Path, rule: Rule, files: Sequence[str], overrides: Sequence[st
     weighted = rule_weight(detector.parts.recipe, rule)
     weight = weighed(found.weight, weighted)
     _refuse_empty(detector, found, files)
+    if negative := int(np.count_nonzero(weight < 0)):
+        raise InputError(
+            f"{', '.join(files)}: {negative} of {len(weight)} background weights are negative, which have no "
+            "quantiles; count events instead of weights by --unweighted"
+        )
     cuts = [replace(each, title=rule.label) for each in cutting.thresholds(detector, rule, found, [detector.decides])]
     known = Origin(
         datetime.now(UTC).isoformat(timespec="seconds"),
-        tuple(fingerprint(file) for file in dict.fromkeys(part.file for part in parts)),
+        tuple(fingerprints(reader)),
         len(weight),
-        float(weight.sum() ** 2 / np.square(weight).sum()),
+        effective_number(weight),
         background,
         weighted,
     )
@@ -176,6 +182,4 @@ def _refuse_empty(detector: Detector, found: Scores, files: Sequence[str]) -> No
         if not (found.category == index).any():
             per = detector.parts.recipe.train.per
             which = f" where {per} is {label}" if per else ""
-            raise InputError(
-                f"{', '.join(files)}: hold no background{which}, so there is nothing to cut; give more files"
-            )
+            raise InputError(f"{', '.join(files)}: no background{which}, so there is nothing to cut; give more files")

@@ -120,8 +120,7 @@ def _lead(
     watcher.begin(parts.recipe)
     options = parts.recipe.train
     device = str(train.resolve_device(options.device))
-    files = [part.file for part in parts.reader.parts()]
-    origin = provenance.describe(files, parts.versions, device, options.threads)
+    origin = provenance.describe(parts.reader, parts.versions, device, options.threads)
     late: list[Late] = []
     with (
         workspace.claim(state, document, resume=resume) as work,

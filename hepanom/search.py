@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from hepanom import draws, facts, ledger, plugins, provenance, search_page, track, train
@@ -32,11 +33,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search leaves behind: its MLflow run, its folder with page, tables and recipes, and what it found."""
+    """What a search leaves behind: its MLflow run, its folder with page, tables and recipes, and what it found.
+
+    ``unsent`` says why MLflow has not all of it; the same command sends the rest, once that store is back.
+    """
 
     run_id: str
     folder: Path
     result: Search
+    unsent: str = ""
 
 
 def search(
@@ -65,9 +70,9 @@ def search(
     objectives = tuple(Objective(goal, direction) for goal, direction in options.objectives.items())
     study = open_study(place, name, options, seed, epochs)
     with _alone(folder, "begin"):
-        record = _record(study, parts, tracking or str(state))
+        record = _record(study, parts, tracking or str(state), helps=helps)
     watcher.begin(parts.recipe)
-    trier = Trier(parts, options, watcher.epoch)
+    trier = Trier(parts, options, watcher.epoch, partial(_agrees, study))
 
     def attempt(found: Attempt) -> Sequence[float]:
         watcher.stage(f"trial {found.number + 1} of {study.number()}")
@@ -91,6 +96,13 @@ def search(
         raise
 
 
+def _agrees(study: Study, judged: str) -> bool:
+    """Return whether all trials are judged by what this hash stands for; the first says what that is."""
+    if study.note("judged") is None:
+        study.remember(judged=judged)
+    return bool(study.note("judged") == judged)
+
+
 def _fingerprint(document: Document) -> str:
     """Return a hash of what makes two searches the same: not how many trials there are, or where they are kept."""
     aside = {"trials", "storage", "retrain", "silence"}
@@ -107,11 +119,14 @@ def _alone(folder: Path, what: str) -> Iterator[None]:
         yield
 
 
-def _record(study: Study, parts: Parts, uri: str) -> track.Record:
-    """Return the run of the search in MLflow: begun by the first process, found by the others."""
+def _record(study: Study, parts: Parts, uri: str, *, helps: bool) -> track.Record:
+    """Return the run of the search in MLflow: begun by the first process, found by the others.
+
+    Who only ``helps`` may come when all is done, and leaves the run as it is.
+    """
     store = track.open_store(uri)
     if (known := study.note("run_id")) is not None:
-        return track.resume(store, known)
+        return track.known(store, known) if helps else track.resume(store, known)
     tags = {"kind": "search", "model": parts.recipe.model.use, "data": parts.recipe.data.use}
     params = facts.flatten(parts.document.plain)
     record = track.start(store, f"{parts.recipe.name}-search", recipe=parts.document.text(), params=params, tags=tags)
@@ -132,7 +147,11 @@ def _finished(
     """Train the best trials again with all replicas, test them, and report."""
     trials, options = study.trials(), parts.recipe.search
     assert options is not None
-    runs = ledger.settle(record, trials, objectives)
+    runs, unsent = dict[int, str](), ""
+    try:
+        runs = ledger.settle(record, trials, objectives)
+    except HepanomError as error:
+        unsent = str(error)
     trials = [replace(trial, run_id=runs.get(trial.number, "")) for trial in trials]
     ranked = best(trials, objectives)
     if not ranked:
@@ -144,10 +163,10 @@ def _finished(
         document = _recipe(parts, by_number[number])
         with written(folder / ("best.yaml" if place == 1 else f"best-{place}.yaml")) as temporary:
             temporary.write_text(document.text(), encoding="utf-8")
-        tested[number] = _tested(study, number, document, tracking, state, watcher, record)
+        if not unsent:  # what is tested is recorded
+            tested[number] = _tested(study, number, document, tracking, state, watcher, record)
     watcher.stage("writing the report of the search")
     device = str(train.resolve_device(parts.recipe.train.device))
-    files = [part.file for part in parts.reader.parts()]
     result = Search(
         name=parts.recipe.name,
         recipe=parts.document.text(),
@@ -161,15 +180,21 @@ def _finished(
         importances=study.importances(),
         tested=tested,
         constraints=tuple(f"{name} {_limit(limit)}" for name, limit in options.constraints.items()),
-        provenance=provenance.describe(files, parts.versions, device, parts.recipe.train.threads),
+        provenance=provenance.describe(parts.reader, parts.versions, device, parts.recipe.train.threads),
     )
     search_page.write(result, folder)
     first = by_number[front[0]]
     numbers = {f"best/{goal.name}": value for goal, value in zip(objectives, first.values, strict=True)}
     states = Counter(trial.state for trial in trials)
     numbers |= {f"trials/{name}": float(count) for name, count in states.items()}
-    ledger.finish(record, numbers, {"best trial": str(first.number)}, folder)
-    return Searched(record.run_id, folder, result)
+    try:
+        if not unsent:
+            ledger.finish(record, numbers, {"best trial": str(first.number)}, folder)
+    except HepanomError as error:
+        unsent = str(error)
+    if unsent:
+        log.error("%s\nthe search is in %s; when the store is back, the same command completes it", unsent, folder)
+    return Searched(record.run_id, folder, result, unsent)
 
 
 def _limit(limit: Limit) -> str:

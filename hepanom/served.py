@@ -27,11 +27,12 @@ class Form:
     """The columns that a detector is given.
 
     ``inputs`` are those of the reader. With one table they are its columns, else each is an array as a whole, points
-    padded by NaN: (event, point, column). ``beside`` are the columns of ``train.per`` and of the targets.
+    padded by NaN: (event, point, column). ``carried`` are the columns that are no features: of ``train.per``, and those
+    on which cuts depend.
     """
 
     inputs: Mapping[str, Input]
-    per: str | None
+    carried: tuple[str, ...]
     targets: tuple[str, ...]
 
     @property
@@ -43,14 +44,14 @@ class Form:
     @property
     def beside(self) -> tuple[str, ...]:
         """Return the columns beside the inputs."""
-        return (*([self.per] if self.per else []), *self.targets)
+        return (*self.carried, *self.targets)
 
 
 def form(detector: Detector) -> Form:
     """Return what a detector is given."""
     schema, per = detector.parts.schema, detector.parts.recipe.train.per
-    inside = per is None or per in tabled(schema)
-    return Form(schema.inputs, None if inside else per, schema.targets)
+    wanted = dict.fromkeys([*([] if per is None else [per]), *detector.columns])
+    return Form(schema.inputs, tuple(name for name in wanted if name not in tabled(schema)), schema.targets)
 
 
 def tabled(schema: Schema) -> set[str]:
@@ -86,8 +87,9 @@ def to_events(detector: Detector, given: Mapping[str, Any]) -> Events:
     """Return the events that columns stand for, all of weight one and of no known class."""
     shape = form(detector)
     columns = shape.table[1].columns if shape.table else tuple(shape.inputs)
-    if missing := [name for name in (*columns, *shape.beside) if name not in given]:
-        raise InputError(f"columns are missing: {', '.join(missing)}; the model takes {', '.join(columns)}")
+    wanted = (*columns, *shape.beside)
+    if missing := [name for name in wanted if name not in given]:
+        raise InputError(f"columns are missing: {', '.join(missing)}; the model takes {', '.join(wanted)}")
     inputs: dict[str, Any] = {}
     if shape.table:
         name, entry = shape.table
@@ -105,7 +107,7 @@ def to_events(detector: Detector, given: Mapping[str, Any]) -> Events:
         np.full(events, -1),
         np.zeros(events, np.int64),
         target=np.stack(targets, axis=1) if targets else None,
-        beside={shape.per: np.asarray(given[shape.per])} if shape.per else {},
+        beside={name: np.asarray(given[name]) for name in shape.carried},
     )
 
 
@@ -119,8 +121,7 @@ def to_columns(detector: Detector, events: Events) -> Columns:
     else:
         for name, values in events.inputs.items():
             found[name] = _padded(values) if isinstance(values, Jagged) else values
-    if shape.per:
-        found[shape.per] = named_column(events, shape.per)
+    found |= {name: named_column(events, name) for name in shape.carried}
     if shape.targets:
         target = np.full((len(events), len(shape.targets)), np.nan) if events.target is None else events.target
         found |= dict(zip(shape.targets, target.T, strict=True))

@@ -23,7 +23,7 @@ def searched(found: Searched) -> dict[str, Any]:
     """Return what `search --json` prints."""
     result = found.result
     return {
-        "status": "done",
+        "status": "unsent" if found.unsent else "done",
         "run_id": found.run_id,
         "folder": str(found.folder),
         "report": str(found.folder / "search.html"),

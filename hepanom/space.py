@@ -17,6 +17,7 @@ from hepanom.options import Section
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 TRIALS = 40
+MOST_POINTS = 10_000  # of a grid, all of which are laid down before the first trial
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,7 @@ class Value(Section):
             raise PydanticCustomError("span", f"the lowest value {span[0]:g} is above the highest, {span[1]:g}")
         if self.log and (span is None or span[0] <= 0):
             raise PydanticCustomError("log", "only numbers above 0 have a logarithm; leave log out or raise the lowest")
-        texts = [text_of(value) for value in self.choice or ()]
-        if len(set(texts)) < len(texts):
+        if len(set(self.labels)) < len(self.labels):
             raise PydanticCustomError("choice", "the same choice is there twice")
         return self
 
@@ -96,10 +96,22 @@ class Value(Section):
     def _names(self) -> str:
         return "int: [LOW, HIGH], float: [LOW, HIGH], choice: [A, B]"
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the choices as text: of a table its values, of all else but words JSON, which all are if need be."""
+        texts = tuple(map(text_of, self.choice or ()))
+        return texts if len(set(texts)) == len(texts) else tuple(map(json.dumps, self.choice or ()))
+
+    def label(self, value: Any) -> Any:
+        """Return a drawn value as it lies on its axis: a choice as its text."""
+        if self.choice is None:
+            return value
+        return self.labels[[json.dumps(choice) for choice in self.choice].index(json.dumps(value))]
+
     def axis(self, path: str) -> Axis:
         """Return what is drawn for a path of the recipe."""
         if self.choice is not None:
-            return Axis(path, "choice", choices=tuple(map(text_of, self.choice)))
+            return Axis(path, "choice", choices=self.labels)
         span = self.whole or self.real
         assert span is not None
         return Axis(path, "float" if self.real else "int", float(span[0]), float(span[1]), self.log)
@@ -121,6 +133,8 @@ class Value(Section):
             raise InputError(f"{path}: a grid needs the number of values; give it points: 5")
         spaced = np.geomspace if axis.log else np.linspace
         number = self.points or round(axis.high - axis.low) + 1
+        if number > MOST_POINTS:
+            raise InputError(f"{path}: {number:,} values are too many for a grid; give it points: 5")
         values = spaced(axis.low, axis.high, number).clip(axis.low, axis.high)
         return values.tolist() if axis.kind == "float" else sorted({round(value) for value in values.tolist()})
 
@@ -129,7 +143,7 @@ class Entry(Value):
     """Where a value of the recipe is drawn from, or each item of a list, and the condition for that."""
 
     items: Value | None = Field(default=None, alias="list", description="where each item of a list is drawn from")
-    length: int | str | None = Field(
+    length: Annotated[int, Field(ge=0)] | str | None = Field(
         default=None, description="items of the list, or the value or variable that says how many"
     )
     order: Literal["rising", "falling"] | None = Field(default=None, description="sort the items of the list")
@@ -209,10 +223,16 @@ class SearchOptions(Section):
         description="seconds without a sign of life after which a trial is lost, and done once more",
     )
 
+    @model_validator(mode="after")
+    def _one_direction(self) -> SearchOptions:
+        if both := sorted(set(_listed(self.maximize)) & set(_listed(self.minimize))):
+            raise PydanticCustomError("direction", f"{both[0]} cannot be maximized and minimized; choose one")
+        return self
+
     @property
     def objectives(self) -> dict[str, Literal["maximize", "minimize"]]:
         """Return the direction of each objective."""
-        much, little = ((each,) if isinstance(each, str) else each for each in (self.maximize, self.minimize))
+        much, little = _listed(self.maximize), _listed(self.minimize)
         return {**dict.fromkeys(much, "maximize"), **dict.fromkeys(little, "minimize")}
 
     def entries(self) -> dict[str, Entry]:
@@ -228,6 +248,10 @@ class SearchOptions(Section):
         return {name: entries[name] for name in TopologicalSorter(graph).static_order()}
 
 
+def _listed(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
+
+
 def above(path: str) -> Iterator[str]:
     """Yield the places above a path, of which one may be drawn as a whole."""
     steps = path.split(".")
@@ -235,7 +259,7 @@ def above(path: str) -> Iterator[str]:
 
 
 def text_of(value: Any) -> str:
-    """Return a choice as text: of a table its values, of all else but words JSON."""
+    """Return a choice in few letters: of a table its values, of all else but words JSON."""
     if isinstance(value, dict):
         return " ".join(map(text_of, value.values()))
     return value if isinstance(value, str) else json.dumps(value)

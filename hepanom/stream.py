@@ -85,7 +85,7 @@ def membership(events: Events, split: Split) -> Int[np.ndarray, " event"]:
     assert isinstance(split.train, tuple)
     assert isinstance(split.test, tuple)
     values, inverse = np.unique(named_column(events, split.column), return_inverse=True)
-    labels = np.array([_label(value) for value in values], str)[inverse]
+    labels = np.array([label_of(value) for value in values], str)[inverse]
     train = np.isin(labels, [str(value) for value in split.train])
     test = np.isin(labels, [str(value) for value in split.test])
     return np.where(train, np.where(uniform < edge, held_out, 0), np.where(test, 3, -1))
@@ -108,10 +108,11 @@ def category_values(
     if per is None:
         return ("all",), np.zeros(len(events), np.int64), [0]
     values, inverse = np.unique(named_column(events, per, schema), return_inverse=True)
-    return tuple(map(_label, values)), inverse, values.tolist()
+    return tuple(map(label_of, values)), inverse, values.tolist()
 
 
-def _label(value: object) -> str:
+def label_of(value: object) -> str:
+    """Return what a value of a column is called: a whole number without its decimals."""
     if isinstance(value, (float, np.floating)) and value.is_integer():
         return str(int(value))
     return str(value)

@@ -10,24 +10,23 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hepanom.address import locked
 from hepanom.draws import grid
-from hepanom.journal import storage, told
+from hepanom.journal import alone, storage, told
 from hepanom.space import TRIALS, Axis, SearchOptions
 from hepanom.trials import Trial
 
 SLOT, RETRY, LOSSES = "slot", "retry_of", "losses"  # attributes of a trial in the storage, beside those of Attempt
+INTERRUPTED = "interrupted"  # a reason
 MOST_LOSSES = 1
+STARTUP, WARMUP = 10, 3  # a median prunes after so many trials, and one part in so many of the epochs
 POLL = 1.0  # seconds between two looks at the trials of other processes
 STATES = {
     TrialState.COMPLETE: "complete",
@@ -73,10 +72,10 @@ class Attempt:
         for key, value in facts.items():
             self.inner.set_user_attr(key, value)
 
-    def report(self, epoch: int, value: float) -> None:
-        """Tell the objective of an epoch. Raises Pruned where the trial is not worth going on with."""
+    def report(self, epoch: int, value: float, *, last: bool = False) -> None:
+        """Tell the objective of an epoch. Raises Pruned where the trial is not worth going on with to the last one."""
         self.inner.report(value, epoch)
-        if self.inner.should_prune():
+        if not last and self.inner.should_prune():
             raise Pruned
 
 
@@ -116,7 +115,9 @@ class Study:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             while True:
                 optuna.storages.fail_stale_trials(self.inner)
-                states = [trial.state for trial in self.inner.get_trials(deepcopy=False)]
+                self._mend()
+                trials = self.inner.get_trials(deepcopy=False)
+                states = [trial.state for trial in trials if SLOT in trial.user_attrs]
                 if TrialState.WAITING in states:
                     self._next(run, ended)
                 elif linger and TrialState.RUNNING in states:
@@ -138,12 +139,16 @@ class Study:
             except Pruned as error:
                 raise optuna.TrialPruned from error
             except KeyboardInterrupt:
-                _again(self.inner, self.inner.get_trials(deepcopy=False)[trial.number], lost=0)
-                trial.set_user_attr("reason", "interrupted")
+                trial.set_user_attr("reason", INTERRUPTED)
                 raise
 
         try:
             self.inner.optimize(objective, n_trials=1, catch=(Failed,))
+        except KeyboardInterrupt:
+            for trial in (self.inner.get_trials(deepcopy=False)[number] for number in taken):
+                if trial.state == TrialState.FAIL:
+                    _again(self.place, self.inner, trial)
+            raise
         except (optuna.exceptions.UpdateFinishedTrialError, ValueError) as error:
             if "Cannot tell a FAIL trial" not in str(error) and not isinstance(error, optuna.exceptions.OptunaError):
                 raise
@@ -151,6 +156,17 @@ class Study:
             return
         for number in taken:
             ended(number)
+
+    def _mend(self) -> None:
+        """Lay down lost and interrupted trials that nobody laid down again: who was about to may have died, too.
+
+        This is for files, where a lock keeps two processes from doing it at once.
+        """
+        trials = self.inner.get_trials(deepcopy=False)
+        again = {trial.user_attrs.get(RETRY) for trial in trials}
+        for trial in trials:
+            if trial.state == TrialState.FAIL and trial.number not in again and "://" not in self.place:
+                _again(self.place, self.inner, trial)
 
     def trials(self) -> list[Trial]:
         """Return the trials that were begun, in the order of their numbers."""
@@ -189,9 +205,9 @@ def open_study(place: str, name: str, options: SearchOptions, seed: int, epochs:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with told(place), warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        with nullcontext() if "://" in place else locked(Path(place).resolve().parent):
+        with alone(place):
             inner = optuna.create_study(
-                storage=storage(place, options.silence, partial(_again, lost=1)),
+                storage=storage(place, options.silence, partial(_again, place)),
                 study_name=name,
                 directions=list(options.objectives.values()),
                 load_if_exists=True,
@@ -212,17 +228,21 @@ def _lay_down(study: optuna.Study, options: SearchOptions) -> None:
             study.add_trial(create_trial(state=TrialState.WAITING, user_attrs={SLOT: slot}, system_attrs=fixed))
 
 
-def _again(study: optuna.Study, trial: FrozenTrial, lost: int) -> None:
-    """Lay down a trial once more, with what was drawn; not where it was lost before."""
-    losses = trial.user_attrs.get(LOSSES, 0) + lost
-    if SLOT in trial.user_attrs and losses <= MOST_LOSSES:
-        facts = {SLOT: trial.user_attrs[SLOT], RETRY: trial.number, LOSSES: losses}
+def _again(place: str, study: optuna.Study, trial: FrozenTrial) -> None:
+    """Lay down a lost or interrupted trial once more, with what was drawn; not where it was lost before."""
+    reason = trial.user_attrs.get("reason")
+    losses = trial.user_attrs.get(LOSSES, 0) + (reason is None)
+    if SLOT not in trial.user_attrs or reason not in (None, INTERRUPTED) or losses > MOST_LOSSES:
+        return
+    with alone(place):
+        if any(other.user_attrs.get(RETRY) == trial.number for other in study.get_trials(deepcopy=False)):
+            return
         study.add_trial(
             create_trial(
                 state=TrialState.WAITING,
                 params=trial.params,
                 distributions=trial.distributions,
-                user_attrs=facts,
+                user_attrs={SLOT: trial.user_attrs[SLOT], RETRY: trial.number, LOSSES: losses},
                 system_attrs={key: trial.system_attrs[key] for key in ("fixed_params",) if key in trial.system_attrs},
             )
         )
@@ -271,7 +291,7 @@ def _sampler(options: SearchOptions, seed: int, fixed: int) -> optuna.samplers.B
 
 def _pruner(options: SearchOptions, epochs: int) -> optuna.pruners.BasePruner:
     if options.pruner == "median":
-        return optuna.pruners.MedianPruner()
+        return optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=epochs // WARMUP)
     if options.pruner == "hyperband":
         return optuna.pruners.HyperbandPruner(max_resource=epochs)
     return optuna.pruners.NopPruner()

@@ -265,9 +265,9 @@ def _record(store: Store, run: mlflow.entities.Run) -> Record:
     return Record(store, info.run_id, info.experiment_id, info.artifact_uri, info.start_time, dict(run.data.tags))
 
 
-def children(record: Record) -> list[mlflow.entities.Run]:
-    """Return the runs below another, the oldest first."""
-    chosen = f"tags.`{PARENT}` = '{record.run_id}'"
+def children(record: Record, which: str = "") -> list[mlflow.entities.Run]:
+    """Return the runs below another, the oldest first; ``which`` is the end of a filter: `` and tags.x = '1'``."""
+    chosen = f"tags.`{PARENT}` = '{record.run_id}'{which}"
     order = ["attributes.start_time"]
     return list(record.store.client.search_runs([record.experiment_id], chosen, max_results=MOST_RUNS, order_by=order))
 

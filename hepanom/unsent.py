@@ -91,7 +91,7 @@ def upload(state: Path, tracking: str | None = None) -> Iterator[Sent]:
             place = tracking or plain["uri"]
             with (note.parent / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                stores[place] = stores.get(place) or track.open_store(place)
+                stores[place] = stores.get(place) or track.open_store(address.existing(place))
                 _send(track.known(stores[place], run_id), plain, note.parent)
                 note.unlink()
             shutil.rmtree(note.parent)
@@ -99,6 +99,8 @@ def upload(state: Path, tracking: str | None = None) -> Iterator[Sent]:
         except BlockingIOError:
             reason = "another process is uploading it"
         except (HepanomError, OSError) as error:
+            if not note.exists():
+                continue  # another process has uploaded it
             reason = str(error)
         except (KeyError, TypeError, ValueError) as error:
             reason = f"{note}: the note is damaged: {error!r}; the files beside it are the results"
@@ -106,6 +108,9 @@ def upload(state: Path, tracking: str | None = None) -> Iterator[Sent]:
 
 
 def _send(record: track.Record, plain: dict[str, Any], folder: Path) -> None:
+    place = address.local_folder(record.artifact_uri)
+    if place is not None and not place.is_dir():
+        raise HepanomError(f"{place}: the run's artifacts belong there, and it is gone; move its folder back there")
     late = [
         Late(some["name"], some["tags"], tuple(Point(**point) for point in some["points"])) for some in plain["late"]
     ]

@@ -141,7 +141,7 @@ def test_a_run_is_the_same_by_id_prefix_name_and_folder(runs: tuple[Path, dict[s
             assert copied.facts.get(same) == recorded.facts.get(same), same
     pair = compare.compare([recorded, copied], resamples=20)
     assert {entry.p for entry in pair.pairs[0, 1].differences} == {1.0}
-    assert [run.name for run in pair.runs] == [f"wide {runs[1]['wide'][:6]}", f"wide {str(moved.resolve())[:6]}"]
+    assert [run.name for run in pair.runs] == [f"wide {runs[1]['wide'][:6]}", "wide moved"]
 
 
 def test_experiments_and_filters_stand_for_their_finished_runs_the_oldest_first(

@@ -16,13 +16,12 @@ from hepanom.drift import (
     Difference,
     binned,
     chi_squared,
-    effective_sizes,
     holm,
     kolmogorov_smirnov,
     share_interval,
     surprise,
 )
-from hepanom.efficiency import tail
+from hepanom.efficiency import effective_sizes, tail
 
 Values = Float[np.ndarray, " event"]
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from hepanom.provenance import describe, fingerprint, git_commit
+from hepanom.contracts import Part, Reader
+from hepanom.provenance import describe, fingerprints, git_commit
+from hepanom_plugins.readers.toy import Toy
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -21,6 +25,20 @@ def git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **settings, **names})
     return done.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Files(Reader):
+    """A reader of files."""
+
+    files: tuple[str, ...]
+
+    def __init__(self, *files: str) -> None:
+        object.__setattr__(self, "files", files)
+
+    def parts(self) -> list[Part]:
+        """List two parts of each file."""
+        return [Part(file, start, start + 1) for file in self.files for start in (0, 1)]
 
 
 @pytest.fixture
@@ -34,14 +52,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_fingerprint_is_that_of_the_bytes(here: Path) -> None:
     (here / "a.csv").write_bytes(b"a,b\n1,2\n")
     digest = hashlib.sha256(b"a,b\n1,2\n").hexdigest()
-    assert fingerprint("a.csv") == {"path": str(here / "a.csv"), "bytes": 8, "sha256": digest}
+    assert fingerprints(Files("a.csv")) == [{"path": str(here / "a.csv"), "bytes": 8, "sha256": digest}]
     (here / "a.csv").write_bytes(b"a,b\n1,3\n")
-    assert fingerprint("a.csv")["sha256"] != digest
+    assert fingerprints(Files("a.csv"))[0]["sha256"] != digest
 
 
-def test_a_simulation_is_named_alone(here: Path) -> None:
+def test_a_simulation_is_told_from_others_by_its_options(here: Path) -> None:
     (here / "toy").mkdir()
-    assert fingerprint("toy") == {"path": "toy"}
+    (one,) = fingerprints(Toy(events=300_000))
+    assert (one["path"], one["options"]["events"], one["options"]["seed"]) == ("toy", 300_000, 1)
+    assert fingerprints(Toy(events=300_000, seed=1)) == [one] == json.loads(json.dumps([one]))
+    others = (Toy(events=400), Toy(events=300_000, seed=2), Toy(events=300_000, mass=2500.0))
+    assert all(fingerprints(other) != [one] for other in others)
 
 
 def test_the_commit_is_that_of_the_working_folder(here: Path) -> None:
@@ -65,7 +87,7 @@ def test_a_machine_without_git_has_no_commit(here: Path, monkeypatch: pytest.Mon
 
 def test_everything_that_made_the_result_is_listed(here: Path) -> None:
     (here / "a.csv").touch()
-    found = describe(["a.csv", "toy", "a.csv"], {"mine": "1.0"}, "cpu", 2)
+    found = describe(Files("a.csv", "toy", "a.csv"), {"mine": "1.0"}, "cpu", 2)
     assert [entry["path"] for entry in found["data"]] == [str(here / "a.csv"), "toy"]
     assert found["packages"]["hepanom"] == version("hepanom")
     assert {"torch", "numpy", "polars", "mlflow"} <= set(found["packages"])

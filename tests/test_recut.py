@@ -24,7 +24,7 @@ from hepanom.detector import MEAN_RANK, Detector, decision, score
 from hepanom.errors import HepanomError, InputError
 from hepanom.events import Events
 from hepanom.fit import fit
-from hepanom.provenance import fingerprint
+from hepanom.provenance import fingerprints
 from hepanom.shares import held
 from hepanom.stream import with_category
 from hepanom.thresholds import Rule, cut
@@ -103,7 +103,7 @@ def test_what_is_kept_says_when_and_on_what_it_was_set(folder: Path, new: str) -
     weight = events.weight[events.label == 0]
     assert name == "background_efficiency_0.05"
     assert datetime.fromisoformat(known.created).tzinfo is not None
-    assert known.data == (fingerprint(new),)
+    assert known.data == tuple(fingerprints(storage.load(folder).parts.reader.on([new])))
     assert known.effective == pytest.approx(weight.sum() ** 2 / np.square(weight).sum())
     assert known.background == f"events of class bkg, without {(events.label == 1).sum()} of other classes"
     assert storage.load(folder).origins == {name: known}
@@ -131,10 +131,12 @@ def test_a_name_that_exists_is_an_error_and_changes_nothing(folder: Path, new: s
     assert (folder / "thresholds" / "background_efficiency_0.05.json").read_bytes() == content
 
 
-def test_a_category_without_new_background_is_an_error_that_names_it(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "few.csv").write_text(HEADER + "\n" + "".join(f"{row},0.1,0.2,{row / 9},1,1,0\n" for row in range(20)))
-    with pytest.raises(InputError, match=r"few\.csv: hold no background where n is 2, so there is nothing to cut"):
-        recut.recut(folder, RULE, [str(tmp_path / "few.csv")])
+def test_background_that_cannot_be_cut_is_an_error_that_names_file_and_reason(folder: Path, tmp_path: Path) -> None:
+    for most, weight, why in ((1, 1, "no background where n is 2, so"), (2, -1, "20 .* negative.*--unweighted")):
+        rows = "".join(f"{row},0.1,0.2,{row / 9},{1 + row % most},{weight},0\n" for row in range(20))
+        (tmp_path / "few.csv").write_text(HEADER + "\n" + rows)
+        with pytest.raises(InputError, match=rf"few\.csv: {why}"):
+            recut.recut(folder, RULE, [str(tmp_path / "few.csv")])
     assert not list(origin.read(folder))
 
 
@@ -175,7 +177,7 @@ def test_show_lists_every_threshold_with_date_and_data(folder: Path, new: str) -
     rules = {entry["rule"]: entry for entry in plain["thresholds"]}
     assert list(rules) == ["background_efficiency_0.1", "mean", "winter"]
     assert rules["mean"]["set"]["created"] == "2026-01-31T12:00:00+00:00"
-    assert rules["winter"]["set"]["data"] == [fingerprint(new)]
+    assert rules["winter"]["set"]["data"] == fingerprints(storage.load(folder).parts.reader.on([new]))
     rate = rules["winter"]["rate"]
     assert rate["low"] < rate["value"] < rate["high"]
     both = [entry["rate"]["value"] for entry in plain["thresholds"] if entry["rule"] == "winter"]
@@ -288,9 +290,7 @@ def test_a_mistake_on_the_command_line_names_the_option(
     assert not (trained / "thresholds").exists()
 
 
-def test_the_detector_of_a_run_on_a_server_is_not_changed_but_what_to_do_is_said(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_detector_on_a_server_is_not_changed_but_what_to_do_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     run = {"run_id": "12ab", "name": "night", "start": 0, "artifacts": "mlflow-artifacts:/1/12ab/artifacts"}
     monkeypatch.setattr(recut.archive, "fetch", lambda *_, **__: run)
     monkeypatch.setattr(recut, "open_store", lambda _: None)

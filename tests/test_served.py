@@ -93,6 +93,26 @@ def test_a_category_beside_the_features_is_a_column_of_its_own(tmp_path: Path) -
         served.scores(detector, {"x": [0.0], "y": [0.0]})
 
 
+def test_a_column_that_a_cut_depends_on_travels_beside_the_features(tmp_path: Path) -> None:
+    x, mass = np.random.default_rng(1).normal(size=(2, 600))
+    frame = pd.DataFrame({"x": x, "y": x * mass, "mass": mass})
+    frame.to_csv(tmp_path / "events.csv", index=False)
+    parts = build(
+        f"data={{use: csv, path: {json.dumps(str(tmp_path / 'events.csv'))}, features: [x, y], keep: [mass]}}",
+        "background=[]",
+        "thresholds=[{rule: quantile, value: 0.8, per: {column: mass, bins: 3}, name: flat}]",
+    )
+    events = shares(parts)
+    detector, _ = fit(held(parts, events), {})
+    columns = served.to_columns(detector, events["test"])
+    assert list(columns) == ["x", "y", "mass"]
+    (cut, *_) = detector.thresholds
+    wanted = cut.flag(expected(detector, events["test"])[cut.scorer], {"mass": columns["mass"]})
+    np.testing.assert_array_equal(served.scores(detector, columns)[f"flag/{cut.scorer}/flat"], wanted)
+    with pytest.raises(InputError, match="columns are missing: mass; the model takes x, y, mass"):
+        served.scores(detector, {"x": [0.0], "y": [0.0]})
+
+
 def test_points_come_back_from_their_padding() -> None:
     detector, events = detector_and_test(*POINTS)
     ((name, clouds),) = events.inputs.items()
