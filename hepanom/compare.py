@@ -52,11 +52,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Cut:
-    """A threshold of a run and what it met on the test share: ``seen`` and ``expected`` are sums of weights."""
+    """A threshold of a run and what it met on the test share: ``seen`` and ``expected`` are sums of weights.
+
+    ``value`` is the cut, None where it depends on a column.
+    """
 
     rule: str
     category: str
-    value: float
+    value: float | None
     background_efficiency: float
     low: float
     high: float
@@ -140,7 +143,8 @@ def cuts(metrics: Mapping[str, float], scorer: str) -> list[Cut]:
         Cut(
             rule,
             category,
-            *(values[name] for name in COUNTED[:2]),
+            None if "bin_0/value" in values else values["value"],
+            values["background_efficiency"],
             *(values.get(f"background_efficiency/{side}", values["background_efficiency"]) for side in ("low", "high")),
             *(values[name] for name in COUNTED[2:]),
         )

@@ -125,7 +125,12 @@ def text(found: Monitored, new: Mapping[str, str]) -> str:
         pieces.append(Text(f"ALARM {alarm.group}: {alarm.what} (corrected p {_small(alarm.p)})", "red"))
     kinds = " and ".join(found.asked.alarm)
     total = len(found.alarms)
-    pieces.append(Text(f"{total} alarms" if total else f"no alarm from {kinds} at level {found.asked.level:g}"))
+    told = f"{total} alarm{'s' * (total > 1)}" if total else f"no alarm from {kinds} at level {found.asked.level:g}"
+    if "flagged" in found.asked.alarm and not any(group.flagged for group in found.groups):
+        told += "; the detector has no threshold, so that no flags were compared"
+    if "columns" not in found.asked.alarm and any(has_moved(group, found.asked) for group in found.groups):
+        told += "; columns that moved are an alarm with --alarm columns alone"
+    pieces.append(Text(told))
     pieces += [Text(f"skipped {entry.file}: {entry.why}") for entry in found.skipped]
     pieces += [Text(f"{key} written: {path}") for key, path in new.items()]
     return text_of(*pieces)
@@ -140,7 +145,7 @@ def _row(group: Group, found: Monitored) -> list[str]:
         first = scores[0]
         row[4:] = [f"{first.medians[0]:.4g}", f"{first.difference.distance:.2g}", _small(first.corrected)]
     moved = has_moved(group, found.asked)
-    names = ", ".join(each.axis.name for each in moved[:3])
+    names = ", ".join(f"{each.axis.name} (distance {each.difference.distance:.2g})" for each in moved[:3])
     return [*row, names + (f" and {len(moved) - 3} more" if len(moved) > 3 else "")]
 
 

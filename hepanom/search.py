@@ -75,7 +75,7 @@ def search(
     trier = Trier(parts, options, watcher.epoch, partial(_agrees, study))
 
     def attempt(found: Attempt) -> Sequence[float]:
-        watcher.stage(f"trial {found.number + 1} of {study.number()}")
+        watcher.stage(f"trial {found.number}, of {study.number()}")
         return trier.run(found)
 
     def ended(number: int) -> None:
@@ -230,9 +230,7 @@ def _tested(
     """Return the numbers on the test share of a trial that is trained again, or was by an earlier call."""
     key = f"tested {number} {document.fingerprint()}"
     if (known := study.note(key)) is None:
-        watcher.stage(
-            f"training trial {number + 1} again, with {plugins.build(document).recipe.train.replicas} replicas"
-        )
+        watcher.stage(f"training trial {number} again")
         tags = {track.PARENT: record.run_id, "best of search": record.run_id}
         outcome = run(document, tracking=tracking, state=state, watcher=watcher, tags=tags)
         assert outcome is not None  # no team of torchrun trains here

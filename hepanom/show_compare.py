@@ -163,7 +163,8 @@ def thresholds(plain: Plain) -> Iterator[Table]:
         cut = cuts[head]
         efficiency = interval({"value": cut["background_efficiency"], "low": cut["low"], "high": cut["high"]})
         weights = (f"{cut[what]:,.4g}" for what in ("seen", "expected"))
-        table.add_row(*map(escape, head), f"{cut['value']:.4g}", efficiency, f"{cut['flagged']:,.0f}", *weights)
+        place = "by bin" if cut["value"] is None else f"{cut['value']:.4g}"
+        table.add_row(*map(escape, head), place, efficiency, f"{cut['flagged']:,.0f}", *weights)
     for rule, sums in rates(plain).items():
         for name, total in sums.items():
             counted = (f"{total['flagged']:,.0f}", f"{total['seen']:,.4g}", f"{total['expected']:,.4g}")

@@ -121,6 +121,7 @@ def _cuts(metrics: Mapping[str, float], scorers: Sequence[str]) -> Iterator[Tabl
         for cut in compare.cuts(metrics, scorer):
             efficiency = interval({"value": cut.background_efficiency, "low": cut.low, "high": cut.high})
             counted = (f"{cut.flagged:,.0f}", f"{cut.seen:,.4g}", f"{cut.expected:,.4g}")
-            table.add_row(*map(escape, (scorer, cut.rule, cut.category)), f"{cut.value:.4g}", efficiency, *counted)
+            place = "by bin" if cut.value is None else f"{cut.value:.4g}"
+            table.add_row(*map(escape, (scorer, cut.rule, cut.category)), place, efficiency, *counted)
     if table.rows:
         yield table
