@@ -214,9 +214,7 @@ def columns_of(detector: Detector, events: Events) -> Columns:
     try:
         return numbers_of(events, detector.columns, detector.parts.schema)
     except InputError as error:
-        raise InputError(
-            f"{error}; a cut depends on it, and --threshold (monitor: --flagged) chooses others"
-        ) from error
+        raise InputError(f"{error}; a cut depends on it; --threshold (monitor: --flagged) chooses others") from error
 
 
 def numbers_of(events: Events, names: Iterable[str], schema: Schema) -> Columns:

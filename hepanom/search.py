@@ -159,11 +159,11 @@ def _finished(
     front = ranked if len(objectives) > 1 else ranked[: max(LISTED, options.retrain)]
     by_number = {trial.number: trial for trial in trials}
     tested = {}
-    for place, number in enumerate(front[: options.retrain], 1):
+    for place, number in enumerate(front[: max(1, options.retrain)], 1):
         document = _recipe(parts, by_number[number])
         with written(folder / ("best.yaml" if place == 1 else f"best-{place}.yaml")) as temporary:
             temporary.write_text(document.text(), encoding="utf-8")
-        if not unsent:  # what is tested is recorded
+        if place <= options.retrain and not unsent:  # what is tested is recorded
             tested[number] = _tested(study, number, document, tracking, state, watcher, record)
     watcher.stage("writing the report of the search")
     device = str(train.resolve_device(parts.recipe.train.device))

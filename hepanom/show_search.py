@@ -27,7 +27,7 @@ def searched(found: Searched) -> dict[str, Any]:
         "run_id": found.run_id,
         "folder": str(found.folder),
         "report": str(found.folder / "search.html"),
-        "recipe": str(found.folder / "best.yaml") if result.tested else None,
+        "recipe": str(found.folder / "best.yaml"),
         "objectives": {goal.name: goal.direction for goal in result.objectives},
         "best": list(result.best),
         "trials": [asdict(trial) for trial in result.trials],
@@ -50,16 +50,15 @@ def searched_text(plain: dict[str, Any]) -> str:
         table.add_row(escape(path), *(_short(trial["recipe"].get(path)) for trial in shown))
     states = Counter(trial["state"] for trial in plain["trials"])
     reasons = Counter(trial["reason"].partition("\n")[0] for trial in plain["trials"] if trial["state"] == "failed")
-    first = next(iter(plain["tested"]), None)
     return text_of(
         table,
         Text(", ".join(f"{count} {state}" for state, count in states.items())),
         *(Text(f"  {count} failed: {reason}") for reason, count in reasons.items()),
         *(
-            [Text(f"trial {first}, trained again, on the test share: {_tested(plain['tested'][first])}")]
-            * (first is not None)
+            Text(f"trial {number}, trained again, on the test share: {_tested(numbers)}")
+            for number, numbers in list(plain["tested"].items())[:1]
         ),
-        facts_table({key: str(plain[key] or "") for key in ("report", "recipe", "run_id")}),
+        facts_table({key: plain[key] for key in ("report", "recipe", "run_id")}),
     )
 
 

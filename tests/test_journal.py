@@ -69,7 +69,7 @@ def test_an_interrupted_trial_is_failed_before_it_waits_again(
         seen.extend(trial.state.name for trial in self.get_trials())
         real(self, trial)
 
-    def interrupted(attempt: object) -> list[float]:
+    def interrupted(_: object) -> list[float]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(optuna.Study, "add_trial", add)

@@ -38,7 +38,7 @@ def test_a_trial_that_two_processes_record_is_there_once(record: track.Record) -
 def test_a_run_whose_process_died_is_recorded_anew(record: track.Record, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.write(record, TRIALS[0], GOALS)
 
-    def die(*given: object) -> None:
+    def die(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:

@@ -53,7 +53,7 @@ def test_a_column_that_only_other_cuts_depend_on_is_not_needed(detector: Detecto
     flat = replace(cut, title="flat", along=Conditional("temperature", (), (one,), one))
     found = replace(detector, thresholds=(*detector.thresholds, flat))
     assert monitor(found, FILES, Asked()).groups == monitor(detector, FILES, Asked()).groups
-    with pytest.raises(InputError, match="temperature.*--flagged"):
+    with pytest.raises(InputError, match=r"temperature.*--flagged"):
         monitor(found, FILES, Asked(flagged=("flat",)))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hepanom.contracts import Part, Reader
+from hepanom.contracts import Part
 from hepanom.provenance import describe, fingerprints, git_commit
 from hepanom_plugins.readers.toy import Toy
 
@@ -28,13 +28,10 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 @dataclass(frozen=True)
-class Files(Reader):
-    """A reader of files."""
+class Files(Toy):
+    """A reader whose parts are two pieces of each file."""
 
-    files: tuple[str, ...]
-
-    def __init__(self, *files: str) -> None:
-        object.__setattr__(self, "files", files)
+    files: tuple[str, ...] = ()
 
     def parts(self) -> list[Part]:
         """List two parts of each file."""
@@ -52,9 +49,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_fingerprint_is_that_of_the_bytes(here: Path) -> None:
     (here / "a.csv").write_bytes(b"a,b\n1,2\n")
     digest = hashlib.sha256(b"a,b\n1,2\n").hexdigest()
-    assert fingerprints(Files("a.csv")) == [{"path": str(here / "a.csv"), "bytes": 8, "sha256": digest}]
+    assert fingerprints(Files(files=("a.csv",))) == [{"path": str(here / "a.csv"), "bytes": 8, "sha256": digest}]
     (here / "a.csv").write_bytes(b"a,b\n1,3\n")
-    assert fingerprints(Files("a.csv"))[0]["sha256"] != digest
+    assert fingerprints(Files(files=("a.csv",)))[0]["sha256"] != digest
 
 
 def test_a_simulation_is_told_from_others_by_its_options(here: Path) -> None:
@@ -87,7 +84,7 @@ def test_a_machine_without_git_has_no_commit(here: Path, monkeypatch: pytest.Mon
 
 def test_everything_that_made_the_result_is_listed(here: Path) -> None:
     (here / "a.csv").touch()
-    found = describe(Files("a.csv", "toy", "a.csv"), {"mine": "1.0"}, "cpu", 2)
+    found = describe(Files(files=("a.csv", "toy")), {"mine": "1.0"}, "cpu", 2)
     assert [entry["path"] for entry in found["data"]] == [str(here / "a.csv"), "toy"]
     assert found["packages"]["hepanom"] == version("hepanom")
     assert {"torch", "numpy", "polars", "mlflow"} <= set(found["packages"])

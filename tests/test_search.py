@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from toys import RECIPE
 
-from hepanom import attempts, document, fleet, plugins, shares, track
+from hepanom import attempts, document, fleet, plugins, shares, show_search, track
 from hepanom.errors import HepanomError, RecipeError
 from hepanom.fit import fit
 from hepanom.objective import numbers
@@ -225,6 +225,31 @@ def test_numbers_of_latent_codes_can_be_the_objective(tmp_path: Path) -> None:
     result = searched(tmp_path, latent, "search.maximize=valid/latent/f1_macro", "data.events=6000").result
     assert all(trial.values[0] == trial.numbers["valid/latent/f1_macro"] for trial in result.trials)
     assert "latent/f1_macro" in result.tested[result.best[0]]
+
+
+def test_a_store_that_goes_away_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(uri: str) -> None:
+        raise ConnectionRefusedError(f"{uri} is gone")
+
+    with monkeypatch.context() as away:
+        away.setattr("hepanom.address.knock", refuse)
+        found = searched(tmp_path, "search.trials=2")
+    assert "is gone" in found.unsent
+    assert (found.folder / "search.html").is_file()
+    assert plugins.build(document.read(found.folder / "best.yaml")).recipe.name.endswith(f"-{found.result.best[0]}")
+    plain = show_search.searched(found)
+    assert plain["status"] == "unsent"
+    assert "2 complete" in show_search.searched_text(plain)
+    again = searched(tmp_path, "search.trials=2")
+    assert (again.unsent, list(again.result.tested)) == ("", [found.result.best[0]])
+    assert all(trial.run_id for trial in again.result.trials)
+
+
+def test_who_helps_when_all_is_done_leaves_the_search_as_it_is(found: Searched) -> None:
+    state = found.folder.parents[1]
+    assert search(document.parse(RECIPE + SPACE, "toys.yaml", ["train.replicas=2"]), state=state, helps=True) is None
+    run = track.open_store(str(state)).client.get_run(found.run_id)
+    assert (run.info.status, run.data.tags["status"]) == ("FINISHED", "finished")
 
 
 def test_a_recipe_without_a_search_says_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -138,12 +139,55 @@ search:
         ("model.latent: {int: [1, 3], when: {model.depth: {is: 1}}}", "model.latent.when", "'model.depth'"),
         ("model.activation: {choice: [relu, relu]}", "search.space.model.activation", "twice"),
         ("transforms.7.use: {choice: [log]}", "transforms.7", "no item 7"),
+        ("model.hidden: {list: {int: [1, 3]}, length: -1}", "search.space.model.hidden.length", "equal to 0"),
+        ("model.hidden: {list: {int: [1, 3]}, length: model.use}", "search.space", 'is "autoencoder" somewhere'),
+        ("model.hidden: {list: {choice: [1, []]}, length: 9, order: rising}", "search.space", "has no order"),
+        ("train.replicas: {int: [1, 3]}", "search.space.train.replicas", "is one in all trials"),
+        ("split.seed: {int: [1, 3]}", "search.space.split.seed", "know of each other's test"),
+        ("background: {choice: [[background], [signal]]}", "search.space.background", "would not compare"),
+        ("evaluate.b_reg: {float: [1, 9]}", "search.space.evaluate.b_reg", "how a trial is judged"),
+        ("search.trials: {int: [1, 3]}", "search.space.search.trials", "the same in all trials"),
     ],
 )
 def test_a_space_that_cannot_be_drawn_is_found_before_anything_runs(line: str, place: str, text: str) -> None:
     (found, *_) = problems(line)
     assert place in found
     assert text in found
+
+
+def test_choices_that_look_the_same_in_few_letters_are_told_apart() -> None:
+    text = """
+search:
+  maximize: valid/auc
+  space: {train.optimizer: {choice: [{use: adam, lr: 0.1}, {use: adam, weight_decay: 0.1}]}}
+"""
+    values = [drawn(seed, text) for seed in range(20)]
+    flat = {json.dumps(value): draws.flat(options(text), value)["train.optimizer"] for value in values}
+    assert len(flat) == len(set(flat.values())) == 2
+    assert set(flat.values()) == set(draws.axes(options(text), [])[0].choices)
+
+
+def test_a_mistake_is_told_once_whatever_the_numbers_in_it() -> None:
+    (found,) = problems("thresholds.0.value: {float: [0.01, 2]}")
+    assert "lies between 0 and 1" in found
+
+
+def test_a_length_that_is_not_always_drawn_is_found_before_anything_runs() -> None:
+    text = SEARCH.replace("{layers: {int: [1, 3]}}", "{layers: {int: [1, 3], when: {model.latent: {at_least: 3}}}}")
+    with pytest.raises(RecipeError, match="length layers is not always drawn"):
+        options(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "objective"),
+    [
+        ("scores.0.name: {choice: [a, b]}", "valid/reconstruction/auc"),
+        ("thresholds.0.value: {float: [0.01, 0.1]}", "valid/background_efficiency_0.1/f1"),
+    ],
+)
+def test_an_objective_that_some_drawn_recipes_call_otherwise_is_refused(line: str, objective: str) -> None:
+    (found,) = problems(line, search=f"maximize: {objective}")
+    assert f"not every drawn recipe gives {objective}" in found
 
 
 def test_values_that_wait_for_each_other_are_named() -> None:
@@ -172,6 +216,9 @@ RATE = "train.optimizer.lr: {float: [1e-4, 1e-2]}"
         (("maximize: valid/auc", "minimize: seconds", "pruner: median"), RATE, "one objective"),
         (("maximize: valid/auc", "minimize: seconds", "sampler: cmaes"), RATE, "one objective"),
         (("maximize: valid/auc", "sampler: grid"), RATE, "points: 5"),
+        (("maximize: valid/auc", "sampler: grid"), "seed: {int: [0, 999999999]}", "1,000,000,000 values are too many"),
+        (("maximize: valid/auc", "minimize: valid/auc"), RATE, "choose one"),
+        (("maximize: valid/auc", "pruner: median"), "train.per: {choice: [n_jets]}", "several trainings"),
         (("maximize: valid/auc", "constraints: {size: {at_most: 3}}"), RATE, "there is no number 'size'"),
     ],
 )
