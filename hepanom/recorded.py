@@ -42,14 +42,14 @@ def recorded(
     try:
         yield record
     except KeyboardInterrupt:
-        with _undisturbed():
+        with undisturbed():
             if team.launched():  # torchrun ends the others when one of them dies
                 track.fail(record, "another process of the training died, or all were ended")
             else:
                 track.fail(record, "interrupted", "KILLED")
         raise
     except BaseException as error:
-        with _undisturbed():
+        with undisturbed():
             track.fail(record, str(error) or repr(error))
         raise
 
@@ -72,7 +72,7 @@ def _tags(parts: Parts, origin: Mapping[str, Any]) -> dict[str, str]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Let no second signal end the process in the block: torchrun sends one when another process dies."""
     if threading.current_thread() is not threading.main_thread():
         yield

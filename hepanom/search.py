@@ -13,13 +13,15 @@ from functools import partial
 from pathlib import Path
 
 from hepanom import draws, facts, ledger, plugins, provenance, search_page, track, train
+from hepanom.address import shown
 from hepanom.attempts import Trier
-from hepanom.document import Document, changed
+from hepanom.document import Document, changed, value_at
 from hepanom.errors import HepanomError, RecipeError
 from hepanom.evaluate import Number
 from hepanom.files import written
 from hepanom.journal import place_of
 from hepanom.plugins import Parts
+from hepanom.recorded import undisturbed
 from hepanom.run import Watcher, run
 from hepanom.space import Limit
 from hepanom.study import Attempt, Study, open_study
@@ -92,7 +94,8 @@ def search(
         stopped = isinstance(error, KeyboardInterrupt)
         reason = "interrupted; the same command goes on" if stopped else str(error) or repr(error)
         if not helps:
-            track.fail(record, reason, "KILLED" if stopped else "FAILED")
+            with undisturbed():
+                track.fail(record, reason, "KILLED" if stopped else "FAILED")
         raise
 
 
@@ -128,10 +131,17 @@ def _record(study: Study, parts: Parts, uri: str, *, helps: bool) -> track.Recor
     if (known := study.note("run_id")) is not None:
         return track.known(store, known) if helps else track.resume(store, known)
     tags = {"kind": "search", "model": parts.recipe.model.use, "data": parts.recipe.data.use}
-    params = facts.flatten(parts.document.plain)
-    record = track.start(store, f"{parts.recipe.name}-search", recipe=parts.document.text(), params=params, tags=tags)
+    recipe = _without_password(parts.document)
+    params = facts.flatten(recipe.plain)
+    record = track.start(store, f"{parts.recipe.name}-search", recipe=recipe.text(), params=params, tags=tags)
     study.remember(run_id=record.run_id)
     return record
+
+
+def _without_password(document: Document) -> Document:
+    """Return the recipe as it may be recorded: an address of a database may hold a password."""
+    storage = value_at(document.plain, "search.storage")
+    return document if storage is None else changed(document, [f"search.storage={json.dumps(shown(storage))}"])
 
 
 def _finished(
@@ -169,7 +179,7 @@ def _finished(
     device = str(train.resolve_device(parts.recipe.train.device))
     result = Search(
         name=parts.recipe.name,
-        recipe=parts.document.text(),
+        recipe=_without_password(parts.document).text(),
         sampler=options.sampler,
         pruner=options.pruner,
         seed=parts.recipe.seed,

@@ -85,7 +85,7 @@ LAYERS = (
 )
 PLUGINS_MAY_IMPORT = {"events", "contracts", "hookspecs", "errors"}
 ONLY_IN = {
-    "mlflow": {"track", "archive", "registry_model", "pyfunc"},
+    "mlflow": {"track", "archive", "ledger", "registry_model", "pyfunc"},
     "optuna": {"study", "journal"},
     "distributed": {"cluster"},
 }

@@ -16,7 +16,7 @@ from hepanom import attempts, document, fleet, plugins, shares, show_search, tra
 from hepanom.errors import HepanomError, RecipeError
 from hepanom.fit import fit
 from hepanom.objective import numbers
-from hepanom.search import Searched, search
+from hepanom.search import Searched, _without_password, search
 from hepanom.stream import SHARES
 
 SPACE = """
@@ -285,3 +285,10 @@ def test_two_jobs_share_the_trials_of_one_command(tmp_path: Path) -> None:
     plain = json.loads(done.stdout)
     assert [trial["state"] for trial in plain["trials"]] == ["complete"] * 8
     assert plain["tested"]
+
+
+def test_the_password_of_a_storage_is_not_recorded() -> None:
+    secret = document.parse(RECIPE + SPACE, "toys.yaml", ["search.storage='postgresql://me:secret@host/x'"])
+    assert "secret" in secret.text()
+    assert "secret" not in _without_password(secret).text()
+    assert "host/x" in _without_password(secret).text()
