@@ -37,8 +37,7 @@ CALLS = (
     "log_model_artifacts",
     "finalize_logged_model",
     "log_batch",
-    "set_tag",
-    "set_terminated",
+    *("set_tag", "set_terminated"),
 )
 
 
