@@ -45,7 +45,7 @@ SEARCHED = {
         "data.events=400",
         "transforms.0.size=[32, 32]",
         "transforms.0.scale=1e6",
-        "train.replicas=1",
+        "search.retrain=0",
         *TINY,
     ],
     "higgsml_search": ["split={train: 0.5, valid: 0.1, calibrate: 0.1, test: 0.3}", *TINY],
@@ -72,7 +72,7 @@ def test_every_recipe_is_tested() -> None:
 def test_recipe_is_searched(name: str, state: Path) -> None:
     found = run(RECIPES / f"{name}.yaml", SEARCHED[name], state, "search")
     assert [(trial["state"], trial["reason"]) for trial in found["trials"]] == [("complete", "")] * 2
-    assert found["tested"]
+    assert bool(found["tested"]) == (name == "higgsml_search")
 
 
 @pytest.mark.parametrize("name", SMALL)

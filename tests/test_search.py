@@ -177,7 +177,12 @@ def test_where_no_trial_comes_to_its_end_the_reasons_are_told(tmp_path: Path) ->
 
 def test_a_loss_needs_no_labels_and_pruning_follows_the_objective(tmp_path: Path) -> None:
     result = searched(
-        tmp_path, "search.maximize=[]", "search.minimize=validation", "search.pruner=median", "search.trials=12"
+        tmp_path,
+        "search.maximize=[]",
+        "search.minimize=validation",
+        "search.pruner=median",
+        "search.trials=12",
+        "search.retrain=0",
     ).result
     assert {"pruned", "complete"} == {trial.state for trial in result.trials}
     for trial in result.trials:
@@ -210,14 +215,14 @@ def test_the_best_keeps_the_constraints(tmp_path: Path) -> None:
 
 def test_several_objectives_give_a_front(tmp_path: Path) -> None:
     result = searched(
-        tmp_path, "search.minimize=parameters", "search.sampler=nsga2", "search.trials=10", "search.retrain=2"
+        tmp_path, "search.minimize=parameters", "search.sampler=nsga2", "search.trials=10", "search.retrain=1"
     ).result
     assert [goal.direction for goal in result.objectives] == ["maximize", "minimize"]
     values = {trial.number: trial.values for trial in result.trials}
     for number in result.best:
         better = [other for other in values.values() if other[0] > values[number][0] and other[1] < values[number][1]]
         assert better == []
-    assert len(result.tested) == min(2, len(result.best))
+    assert len(result.tested) == 1
 
 
 def test_numbers_of_latent_codes_can_be_the_objective(tmp_path: Path) -> None:
