@@ -182,7 +182,10 @@ def told(place: str) -> Iterator[None]:
         theirs = type(error).__module__.startswith(("optuna", "sqlalchemy", "json"))
         if not theirs and not isinstance(error, (OSError, ImportError, KeyError)):
             raise
-        first = (str(error) or type(error).__name__).splitlines()[0]
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # a full disk is "invalid data in the commit" to those above it
+            cause = cause.__cause__
+        first = (str(cause) or type(cause).__name__).splitlines()[0]
         raise HepanomError(
             f"search.storage: {shown(place)} cannot be used: {first}; is the address right, the database up, the "
             "folder writable? Another storage is set by --set search.storage=FILE.db"

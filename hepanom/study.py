@@ -113,6 +113,7 @@ class Study:
         """
         with told(self.place), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.filterwarnings("ignore", "Clip non-finite values")  # an infinite rejection is a good one
             while True:
                 optuna.storages.fail_stale_trials(self.inner)
                 self._mend()
@@ -145,10 +146,12 @@ class Study:
         try:
             self.inner.optimize(objective, n_trials=1, catch=(Failed,))
         except KeyboardInterrupt:
-            for trial in (self.inner.get_trials(deepcopy=False)[number] for number in taken):
-                if trial.state == TrialState.FAIL:
-                    _again(self.place, self.inner, trial)
+            for number in taken:
+                _again(self.place, self.inner, self.inner.get_trials(deepcopy=False)[number])
             raise
+        except AssertionError as error:  # what optuna adds to a storage that is gone when the trial ends
+            gone = error.__context__ or error
+            raise gone from gone.__cause__
         except (optuna.exceptions.UpdateFinishedTrialError, ValueError) as error:
             if "Cannot tell a FAIL trial" not in str(error) and not isinstance(error, optuna.exceptions.OptunaError):
                 raise
@@ -165,7 +168,7 @@ class Study:
         trials = self.inner.get_trials(deepcopy=False)
         again = {trial.user_attrs.get(RETRY) for trial in trials}
         for trial in trials:
-            if trial.state == TrialState.FAIL and trial.number not in again and "://" not in self.place:
+            if trial.number not in again and "://" not in self.place:
                 _again(self.place, self.inner, trial)
 
     def trials(self) -> list[Trial]:
@@ -232,7 +235,8 @@ def _again(place: str, study: optuna.Study, trial: FrozenTrial) -> None:
     """Lay down a lost or interrupted trial once more, with what was drawn; not where it was lost before."""
     reason = trial.user_attrs.get("reason")
     losses = trial.user_attrs.get(LOSSES, 0) + (reason is None)
-    if SLOT not in trial.user_attrs or reason not in (None, INTERRUPTED) or losses > MOST_LOSSES:
+    theirs = trial.state != TrialState.FAIL or SLOT not in trial.user_attrs
+    if theirs or reason not in (None, INTERRUPTED) or losses > MOST_LOSSES:
         return
     with alone(place):
         if any(other.user_attrs.get(RETRY) == trial.number for other in study.get_trials(deepcopy=False)):

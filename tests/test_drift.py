@@ -46,7 +46,7 @@ def test_without_weights_it_is_the_kolmogorov_smirnov_test_of_scipy(
     wanted = stats.ks_2samp(x, y, method="asymp")
     found = compared(x, np.full(n, 2.5), y, np.ones(m))
     assert found.distance == pytest.approx(wanted.statistic)
-    assert found.p == pytest.approx(wanted.pvalue, rel=0.01)
+    assert found.p == pytest.approx(wanted.pvalue, rel=0.03)
 
 
 @given(st.lists(st.integers(20, 90), min_size=3, max_size=8), st.integers(0, 2**32 - 1), st.floats(0.1, 10))

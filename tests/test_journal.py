@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.trial import TrialState
 from test_study import STORAGES, opened, run
 
-from hepanom.study import Study
+from hepanom.errors import HepanomError
+from hepanom.study import Attempt, Study
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -76,3 +79,34 @@ def test_an_interrupted_trial_is_failed_before_it_waits_again(
     with pytest.raises(KeyboardInterrupt):
         study.work(interrupted)
     assert seen == ["FAIL"]  # killed between the two, it is laid down by others; the other way round it runs twice
+
+
+@pytest.mark.parametrize("name", STORAGES)
+def test_a_storage_that_goes_away_in_the_middle_is_named(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    study = opened(folder / name, trials=2)
+
+    def lose(attempt: Attempt) -> list[float]:
+        shutil.rmtree(folder)
+        return run(attempt)
+
+    with pytest.raises(HepanomError, match=rf"search\.storage: .*{name} cannot be used: (?!.*Should not reach)"):
+        study.work(lose)
+
+
+def test_a_full_disk_is_called_so(tmp_path: Path) -> None:
+    study = opened(tmp_path / "trials.db", trials=2)
+    with pytest.raises(HepanomError, match="cannot be used: database or disk is full"):
+        study.work(lambda attempt: full(study) or run(attempt))
+
+
+def full(study: Study) -> None:
+    """Let the database of a study have no page more."""
+    engine = study.inner._storage._backend.engine  # type: ignore[attr-defined]
+
+    @sqlalchemy.event.listens_for(engine, "begin")
+    def limit(connection: sqlalchemy.Connection) -> None:
+        connection.exec_driver_sql("pragma max_page_count = 1")
+
+    study.inner._storage._backend.scoped_session.remove()  # type: ignore[attr-defined]
