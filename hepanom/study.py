@@ -149,7 +149,7 @@ class Study:
             for number in taken:
                 _again(self.place, self.inner, self.inner.get_trials(deepcopy=False)[number])
             raise
-        except AssertionError as error:  # what optuna adds to a storage that is gone when the trial ends
+        except (AssertionError, UnboundLocalError) as error:  # of optuna, over a storage that is gone
             gone = error.__context__ or error
             raise gone from gone.__cause__
         except (optuna.exceptions.UpdateFinishedTrialError, ValueError) as error:
@@ -184,8 +184,7 @@ class Study:
         """Return each axis's share of the variance of the first objective; {} where too few trials tell.
 
         References:
-                F. Hutter, H. Hoos, K. Leyton-Brown, An efficient approach for assessing hyperparameter importance, ICML
-            2014.
+            F. Hutter et al., An efficient approach for assessing hyperparameter importance, ICML 2014.
         """
         complete = [trial for trial in self.inner.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
         if len(complete) < 4 or len({trial.values[0] for trial in complete}) < 2:

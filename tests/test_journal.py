@@ -97,16 +97,15 @@ def test_a_storage_that_goes_away_in_the_middle_is_named(tmp_path: Path, name: s
 
 def test_a_full_disk_is_called_so(tmp_path: Path) -> None:
     study = opened(tmp_path / "trials.db", trials=2)
-    with pytest.raises(HepanomError, match="cannot be used: database or disk is full"):
-        study.work(lambda attempt: full(study) or run(attempt))
-
-
-def full(study: Study) -> None:
-    """Let the database of a study have no page more."""
     engine = study.inner._storage._backend.engine  # type: ignore[attr-defined]
 
-    @sqlalchemy.event.listens_for(engine, "begin")
-    def limit(connection: sqlalchemy.Connection) -> None:
-        connection.exec_driver_sql("pragma max_page_count = 1")
+    def full(attempt: Attempt) -> list[float]:
+        @sqlalchemy.event.listens_for(engine, "begin")
+        def limit(connection: sqlalchemy.Connection) -> None:
+            connection.exec_driver_sql("pragma max_page_count = 1")  # not one more than there are
 
-    study.inner._storage._backend.scoped_session.remove()  # type: ignore[attr-defined]
+        attempt.remember(drawn={"x": "1" * 100_000})
+        return [0.0]
+
+    with pytest.raises(HepanomError, match="cannot be used: database or disk is full"):
+        study.work(full)
