@@ -101,4 +101,4 @@ def finish(record: track.Record, numbers: Mapping[str, float], tags: Mapping[str
             client.set_tag(record.run_id, key, text)
         for path in sorted(folder.glob("[!.]*")):
             client.log_artifact(record.run_id, str(path))
-        client.set_terminated(record.run_id, "FINISHED")
+        track.end(record, "FINISHED")

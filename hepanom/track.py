@@ -165,7 +165,7 @@ def finish(record: Record, ending: Ending, files: Path, model: Path | None = Non
         send(record, list(ending.points), logged, data)
         for key, text in ending.tags.items():
             client.set_tag(record.run_id, key, text)
-        _end(record, "FINISHED", ending.time)
+        end(record, "FINISHED", ending.time)
 
 
 def _log_model(record: Record, folder: Path) -> str:
@@ -208,7 +208,7 @@ def fail(record: Record, reason: str, status: Literal["FAILED", "KILLED"] = "FAI
         with told(record.store.uri):
             address.knock(record.store.uri)
             record.store.client.set_tag(record.run_id, facts.REASON, reason[: facts.LONGEST_TAG])
-            _end(record, status)
+            end(record, status)
     except HepanomError as error:
         log.warning("the run could not be marked as %s: %s", status, error)
 
@@ -272,7 +272,7 @@ def children(record: Record, which: str = "") -> list[mlflow.entities.Run]:
     return list(record.store.client.search_runs([record.experiment_id], chosen, max_results=MOST_RUNS, order_by=order))
 
 
-def _end(record: Record, status: str, time: int | None = None) -> None:
+def end(record: Record, status: str, time: int | None = None) -> None:
     """Give the run, and those below it that still run, their final status."""
     client = record.store.client
     for run_id in [below.info.run_id for below in children(record) if below.info.status == "RUNNING"]:

@@ -55,7 +55,7 @@ def heard() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a state folder with an empty tracking database; making one takes MLflow seconds."""
+    """Return a state folder with an empty tracking database, to be copied; making one takes MLflow seconds."""
     from hepanom import track
 
     folder = tmp_path_factory.mktemp("migrated")

@@ -63,7 +63,7 @@ def test_the_best_recipe_is_one_that_runs(found: Searched) -> None:
 
 def test_every_trial_is_a_run_of_mlflow_and_the_best_is_the_same_there(found: Searched) -> None:
     store = track.open_store(str(found.folder.parents[1]))
-    record = track.resume(store, found.run_id)
+    record = track.known(store, found.run_id)
     children = track.children(record)
     recorded = [run for run in children if "hepanom.trial" in run.data.tags]
     trials = {int(run.data.tags["hepanom.trial"]): run for run in recorded}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,8 @@ from hepanom.series import Feed, Series, metered
 
 
 @pytest.fixture(scope="module")
-def store(migrated: Path) -> track.Store:
-    return track.open_store(str(migrated))
+def store(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> track.Store:
+    return track.open_store(str(shutil.copytree(migrated, tmp_path_factory.mktemp("series") / "mlruns")))
 
 
 @pytest.fixture
