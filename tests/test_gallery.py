@@ -27,18 +27,18 @@ evaluate: {latent: {labelled: 0.9}}
 """
 
 
-def outcome(tmp_path: Path, replicas: int) -> Outcome:
+def outcome(tmp_path: Path, replicas: int, state: Path) -> Outcome:
     (tmp_path / "r.yaml").write_text(POINTS.replace("REPLICAS", str(replicas)))
-    found = run(document.read(tmp_path / "r.yaml"), state=tmp_path / "runs")
+    found = run(document.read(tmp_path / "r.yaml"), state=state)
     assert found is not None
     return found
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_a_set_is_drawn_with_the_share_of_every_point_in_the_first_score_that_has_such(
-    replicas: int, tmp_path: Path
+    replicas: int, tmp_path: Path, state: Path
 ) -> None:
-    found = outcome(tmp_path, replicas)
+    found = outcome(tmp_path, replicas, state)
     clouds = [picture for picture in found.result.pictures if isinstance(picture, Cloud)]
     assert len(clouds) == len(found.result.pictures) == 10
     assert [cloud.why for cloud in clouds] == ["first of the test share"] * 5 + ["strangest by latent_mu2"] * 5

@@ -21,9 +21,9 @@ scores: [{use: reconstruction}]
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_images_stand_beside_what_the_network_gives_back(replicas: int, tmp_path: Path) -> None:
+def test_images_stand_beside_what_the_network_gives_back(replicas: int, tmp_path: Path, state: Path) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE.replace("REPLICAS", str(replicas)))
-    found = run(document.read(tmp_path / "r.yaml"), state=tmp_path / "runs")
+    found = run(document.read(tmp_path / "r.yaml"), state=state)
     assert found is not None
     result = found.result
     assert [picture.why for picture in result.pictures] == ["first of the test share"] * 5 + [

@@ -17,9 +17,9 @@ evaluate: {latent: {labelled: 0.9}}
 """
 
 
-def test_categories_may_have_codes_of_different_widths(tmp_path: Path) -> None:
+def test_categories_may_have_codes_of_different_widths(tmp_path: Path, state: Path) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE)  # two jets have no third one, whose momentum leaves their category
-    found = run(document.read(tmp_path / "r.yaml"), state=tmp_path / "runs")
+    found = run(document.read(tmp_path / "r.yaml"), state=state)
     assert found is not None
     dropped = [sum(map(len, by.values())) for by in found.result.dropped.values()]
     assert len(set(dropped)) > 1

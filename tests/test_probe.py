@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,10 +142,10 @@ def test_every_class_is_tested_by_two_events_at_least() -> None:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def ran(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     folder = tmp_path_factory.mktemp("probed")
     (folder / "r.yaml").write_text(RECIPE)
-    found = run(document.read(folder / "r.yaml"), state=folder / "runs")
+    found = run(document.read(folder / "r.yaml"), state=shutil.copytree(migrated, folder / "mlruns"))
     assert found is not None
     return found
 

@@ -173,9 +173,9 @@ scores: [{use: reconstruction}]
 """
 
 
-def test_a_report_shows_images_that_were_made_and_how(tmp_path: Path) -> None:
+def test_a_report_shows_images_that_were_made_and_how(tmp_path: Path, state: Path) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE)
-    found = run(document.read(tmp_path / "r.yaml"), state=tmp_path / "runs")
+    found = run(document.read(tmp_path / "r.yaml"), state=state)
     assert found is not None
     shown = found.result.learnt["all"]
     assert shown.samples is not None
@@ -196,9 +196,9 @@ def test_a_report_shows_images_that_were_made_and_how(tmp_path: Path) -> None:
     }
 
 
-def test_pictures_can_be_switched_off(tmp_path: Path) -> None:
+def test_pictures_can_be_switched_off(tmp_path: Path, state: Path) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE + "evaluate: {pictures: false}\n")
-    found = run(document.read(tmp_path / "r.yaml"), state=tmp_path / "runs")
+    found = run(document.read(tmp_path / "r.yaml"), state=state)
     assert found is not None
     assert not found.result.learnt
     assert "What the network makes" not in (Path(found.artifacts) / "report.html").read_text()

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from isal import igzip, isal_zlib
 from pydantic import Field
 
-from hepanom.errors import BrokenFileError, InputError
+from hepanom.errors import BrokenFileError, InputError, did_you_mean
 
 OnBadFile = Annotated[
     Literal["stop", "skip"], Field(description="stop at a broken file, or leave it out and report it")
@@ -31,9 +31,19 @@ def match_files(path: str | Sequence[str]) -> list[str]:
         place = os.path.expanduser(pattern)
         files = [place] if os.path.isfile(place) else sorted(filter(os.path.isfile, glob.glob(place, recursive=True)))
         if not files:
-            raise InputError(f"no file matches {pattern!r}")
+            raise InputError(f"no file matches {pattern!r}{_nearest(Path(place))}")
         found |= dict.fromkeys(files)
     return list(found)
+
+
+def _nearest(place: Path) -> str:
+    """Return the tail of the message: the folder that is not there, or the files of that kind that it has."""
+    if glob.has_magic(str(place.parent)):
+        return ""
+    if not place.parent.is_dir():
+        return f"; there is no folder {str(place.parent)!r}"
+    names = [each.name for each in place.parent.iterdir() if place.suffixes[:1] == each.suffixes[:1]]
+    return f"; {did_you_mean(place.name, names)}" if names else f"; {str(place.parent)!r} has none of that kind"
 
 
 def find_files(path: str | Sequence[str], suffix: str) -> list[str]:

@@ -100,9 +100,19 @@ def test_bad_input_is_named_with_its_place(bad: Bad, message: str, write: Write,
         read(Csv(write(name, text), **options))
 
 
-@pytest.mark.parametrize("name", ["none*.csv", "none.csv", ""])
-def test_a_path_without_a_file_is_an_error(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="no file matches"):
+WITHOUT = {
+    "none*.csv": r"known are events\.csv$",
+    "event.csv": r"did you mean 'events\.csv'\?",
+    "events.gz": "has none of that kind",
+    "away/events.csv": "there is no folder .*away'",
+    "": "no file matches",
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_a_path_without_a_file_is_an_error_that_says_what_is_there(tmp_path: Path, name: str) -> None:
+    (tmp_path / "events.csv").touch()
+    with pytest.raises(InputError, match=f"no file matches .*{WITHOUT[name]}"):
         Csv(f"{tmp_path}/{name}").schema()
 
 
