@@ -79,13 +79,16 @@ class Axis:
         return list(map(float, np.interp(np.array(shares) * whole, below, self.knots)))
 
     def below(self, held: Binned, value: float) -> float:
-        """Return the weighted share of the values that are not missing that lie below one, linear within a bin."""
+        """Return the weighted share of the values that are not missing that lie below one, linear within a bin.
+
+        Half of those equal to it count as below, so that what most events have is not called rare.
+        """
         whole = np.cumsum(held.weight[:-1])
         if whole[-1] <= 0 or np.isnan(value):
             return float("nan")
         if self.few:
-            place = int(np.searchsorted(self.knots, value))
-            return float(whole[place - 1] / whole[-1]) if place else 0.0
+            equal = held.weight[:-2][self.knots == value].sum()
+            return float((held.weight[:-2][self.knots < value].sum() + equal / 2) / whole[-1])
         return float(np.interp(value, self.knots, whole[:-1] / whole[-1], left=0.0, right=1.0))
 
 
