@@ -40,6 +40,8 @@ def _nearest(place: Path) -> str:
     """Return the tail of the message: the folder that is not there, or the files of that kind that it has."""
     if glob.has_magic(str(place.parent)):
         return ""
+    if place.is_dir():
+        return f"; that is a folder, {str(place / '*')!r} are the files in it"
     if not place.parent.is_dir():
         return f"; there is no folder {str(place.parent)!r}"
     names = [each.name for each in place.parent.iterdir() if place.suffixes[:1] == each.suffixes[:1]]

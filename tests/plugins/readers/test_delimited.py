@@ -105,7 +105,7 @@ WITHOUT = {
     "event.csv": r"did you mean 'events\.csv'\?",
     "events.gz": "has none of that kind",
     "away/events.csv": "there is no folder .*away'",
-    "": "no file matches",
+    "": r"that is a folder, .*\*' are the files in it",
 }
 
 
