@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt64
 
+from hepanom.blame import blame
 from hepanom.contracts import Epoch
 from hepanom.decisions import Met, counts_of, flags_of, flatness_of
 from hepanom.detector import Detector, columns_of, decision, score
@@ -47,6 +48,7 @@ def refuse_test(shares: Shares) -> None:
     expected_factors(counts(shares)["test"], recipe.evaluate.expected)
 
 
+@blame()
 def assess(
     detector: Detector,
     histories: Mapping[tuple[str, int], Sequence[Epoch]],
@@ -56,6 +58,7 @@ def assess(
     """Score and evaluate the test share; ``write`` is given its events, chunk by chunk, with their decision scores."""
     parts, recipe = detector.parts, detector.parts.recipe
     met: list[Met] = []
+    ids: list[UInt64[np.ndarray, " event"]] = []
     beside: list[Variables] = []
     codes: dict[int, list[Float[np.ndarray, "replica _ latent"]]] = {}
     looked_at = recipe.evaluate.latent.events if recipe.evaluate.latent else LATENT_EVENTS
@@ -70,6 +73,7 @@ def assess(
         decided = decision(detector, scores, events.category)
         write(events, decided)
         columns = columns_of(detector, events)
+        ids.append(events.event_id)
         met.append(Met(scores, decided, events.category, events.label, events.weight, columns))
         beside.append(variables(detector, events))
         found = latent(detector, events.mask(sampled[position : position + len(events)]))
@@ -111,7 +115,7 @@ def assess(
         counts=counts(shares),
         unused=shares.unused,
         dropped=dropped(detector),
-        tally=_tally(detector, shares),
+        tally={**_tally(detector, shares), **_repeated(ids)},
         skipped=shares.skipped,
         histories=histories,
         numbers=numbers,
@@ -166,6 +170,13 @@ def _tally(detector: Detector, shares: Shares) -> dict[str, int]:
     for model in detector.models.values():
         done.update(model.tally)
     return {**shares.tally, **{f"{what} (training events)": count for what, count in done.items()}}
+
+
+def _repeated(ids: Sequence[UInt64[np.ndarray, " event"]]) -> dict[str, int]:
+    """Return how many entries are one more of an event: every interval is narrower than their number supports."""
+    entries = np.concatenate(ids)
+    more = len(entries) - len(np.unique(entries))
+    return {"test entries with the id of another (intervals take each for an event of its own)": more} if more else {}
 
 
 def anomaly_of(detector: Detector, label: Int[np.ndarray, " event"]) -> Int[np.ndarray, " event"]:

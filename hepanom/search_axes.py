@@ -72,7 +72,8 @@ def ticks(axis: Axis, most: int = 4) -> list[tuple[float, str]]:
     else:
         whole = axis.kind == "int" or decades
         marks = list(MaxNLocator(most, integer=whole, min_n_ticks=2).tick_values(first, last))
-    inside = [mark for mark in marks if first - 1e-9 <= mark <= last + 1e-9]
+    slack = 1e-9 * (last - first)
+    inside = [mark for mark in marks if first - slack <= mark <= last + slack]
     inside = inside if len(inside) > 1 and last > first else sorted({first, last})
     values = [10**each if axis.log else each for each in inside]
     where = places(axis, values).tolist()

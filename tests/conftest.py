@@ -23,9 +23,12 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 if "HEPANOM_DATA" not in os.environ and (ROOT.parent / "shared" / "data").is_dir():
     os.environ["HEPANOM_DATA"] = str(ROOT.parent / "shared" / "data")
 
-# A busy machine is no failure: no test has a time limit.
-settings.register_profile("hepanom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("hepanom")
+# A busy machine is no failure: no test has a time limit. What was drawn once is drawn again, so that a change is to
+# blame for what it breaks; `HYPOTHESIS_PROFILE=explore` draws more, and anew each time.
+QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("hepanom", QUIET, derandomize=True, max_examples=50)
+settings.register_profile("explore", QUIET, max_examples=200)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "hepanom"))
 
 
 @pytest.fixture(scope="session")

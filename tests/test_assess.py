@@ -190,3 +190,12 @@ def test_a_test_share_that_could_not_be_evaluated_is_refused() -> None:
     expecting = build("evaluate.expected={resonance: 5}")
     with pytest.raises(InputError, match=r"0 test events of class 'resonance'"):
         refuse_test(held(expecting, {**shares, "test": test.mask(test.label == 0)}))
+
+
+def test_entries_that_share_an_id_are_counted() -> None:
+    detector, histories, shares = fitted(*FEW)
+    assert not any("id of another" in what for what in assessed()[0].tally)
+    test = shares["test"]
+    again = {**shares, "test": Events.concat([test, test.mask(np.arange(len(test)) < 40)])}
+    result, _, _ = whole(detector, histories, again, 12)
+    assert [count for what, count in result.tally.items() if "id of another" in what] == [40]

@@ -77,9 +77,12 @@ def test_many_background_scores_are_kept_as_few_places_within_a_stated_error() -
 
 
 @pytest.mark.parametrize("how", ["and", "maximum"])
-def test_a_recipe_combines_scores_and_the_detector_brings_them_back(how: str, tmp_path: Path) -> None:
+def test_a_recipe_combines_scores_and_the_detector_brings_them_back(
+    how: str, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hepanom.report.write", lambda result, folder: None)
     (tmp_path / "combined.yaml").write_text(RECIPE.replace("HOW", how))
-    outcome = run(document.read(tmp_path / "combined.yaml"), state=tmp_path / "runs")
+    outcome = run(document.read(tmp_path / "combined.yaml"), state=state)
     assert outcome is not None
     assert "combine/auc" in outcome.result.numbers
     detector = storage.load(Path(outcome.artifacts) / "detector")
