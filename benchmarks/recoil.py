@@ -17,9 +17,10 @@ import numpy as np
 import torch
 
 from hepanom import document, plugins, shares
-from hepanom.detector import Detector, outputs, prepare
+from hepanom.detector import Detector, outputs
 from hepanom.events import Events
 from hepanom.fit import fit
+from hepanom.prepared import prepare
 from hepanom.stream import to_batch
 from hepanom_plugins.models.recoil import RecoilPerformance, components, performance
 from hepanom_plugins.readers.recoil_simulation import VECTORS, RecoilSimulation
@@ -33,7 +34,7 @@ def predict(detector: Detector, events: Events) -> tuple[np.ndarray, np.ndarray]
     (model,) = detector.models.values()
     table = to_batch(prepare(detector.parts, model.states, events), model.schema, torch.device("cpu"))
     with torch.inference_mode():
-        found = [each for _, each in outputs(model.members[0].network, table)]
+        found = [each for _, each in outputs(model.members[0].network, table, detector.parts.model.gives)]
     first, second = (torch.cat([each[name] for each in found]).numpy() for name in ("prediction", "spread"))
     return first, second
 

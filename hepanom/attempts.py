@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from hepanom import goals, plugins, shares
+from hepanom.blame import blame
 from hepanom.contracts import Epoch, Network
 from hepanom.detector import Detector
 from hepanom.document import changed, value_at
@@ -85,7 +86,7 @@ class Trier:
         document = self.parts.document
         values = draw(self.options, document.plain, attempt.pick)
         attempt.remember(drawn=flat(self.options, values), recipe=values)
-        with _survived(attempt):
+        with _survived(attempt), blame():
             made = changed(drawn_document(document, values), ["train.replicas=1"])
             parts = plugins.build(made, None if _touches(values, "data") else self.parts.schema)
             return self._judged(parts, attempt)

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hepanom.cli_compare import compare, runs
+from hepanom.cli_fetch import fetch
 from hepanom.cli_monitor import monitor
+from hepanom.cli_new import new
 from hepanom.cli_threshold import threshold
 from hepanom.command import Command, common
+from hepanom.completion import override, plugin, run_or_file
 
 if TYPE_CHECKING:
     from hepanom.document import Document
@@ -36,7 +39,12 @@ def recipe_options(function: Command) -> Command:
         function
     )
     function = click.option(
-        "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a value of the recipe: train.epochs=5."
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Change a value of the recipe: train.epochs=5.",
+        shell_complete=override,
     )(function)
     return click.argument("recipe", type=click.Path())(function)
 
@@ -139,8 +147,15 @@ def check(recipe: str, overrides: tuple[str, ...], folder: str | None, quiet: bo
 
 @hepanom.command(short_help="Look at the events before there is a recipe.")
 @click.argument("files", nargs=-1)
-@click.option("--use", metavar="NAME", help="The reader; without it the files decide.")
-@click.option("--set", "overrides", multiple=True, metavar="data.OPTION=VALUE", help="Set an option of the reader.")
+@click.option("--use", metavar="NAME", help="The reader; without it the files decide.", shell_complete=plugin("reader"))
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="data.OPTION=VALUE",
+    help="Set an option of the reader.",
+    shell_complete=override,
+)
 @click.option("--events", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw histograms by class: NAME.png, .pdf or .svg.")
 @click.option("--recipe", type=click.Path(path_type=Path), help="Write a first recipe, where there is no such file.")
@@ -156,7 +171,7 @@ def inspect(files: tuple[str, ...], quiet: bool, **options: Any) -> Any:
 
 
 @hepanom.command(short_help="Score files with a trained detector.")
-@click.argument("detector")
+@click.argument("detector", shell_complete=run_or_file())
 @click.argument("files", nargs=-1, required=True)
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="NAME.parquet, NAME.root, or a folder of ROOT files."
@@ -202,17 +217,26 @@ def score(
 
 
 @hepanom.command(short_help="List the plugins, or explain one.")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=plugin())
 @click.option("--plugins", "folder", type=click.Path(), help="Folder with plugin files to load.")
+@click.option("--check", is_flag=True, help="Tell the health of all packages, or of the package NAME.")
 @common
-def plugins(name: str | None, folder: str | None, quiet: bool) -> Any:
-    """List the plugins, or show one by NAME with its options, equations and reference."""
-    from hepanom import plugins as door
+def plugins(name: str | None, folder: str | None, check: bool, quiet: bool) -> Any:
+    """List the plugins, or show one by NAME with its options, equations and reference.
+
+    With --check everything that is offered is imported; the exit code is 0 where all is healthy, else 1.
+    """
+    from hepanom import offered
     from hepanom import show_plugins as show
 
-    known = door.registry(folder)
+    if check:
+        from hepanom import health, show_health
+
+        found = show_health.plain(health.check(name, folder))
+        return found, lambda plain: show_health.text(plain, detailed=name is not None)
+    known = offered.registry(folder)
     if name is None:
-        return show.plugin_list(known), show.plugin_list_text
+        return show.plugin_list(known), lambda plain: show.plugin_list_text(plain, known)
     return show.plugin(known, name), show.plugin_text
 
 
@@ -226,20 +250,23 @@ def schema(folder: str | None, quiet: bool) -> Any:
         hepanom schema > recipe.schema.json
         # yaml-language-server: $schema=recipe.schema.json     <- the first line of a recipe
     """
-    from hepanom import plugins as door
-    from hepanom import reference
+    from hepanom import kept_schema, offered, reference
 
-    return reference.json_schema(door.registry(folder)), lambda found: json.dumps(found, indent=1)
+    made = reference.json_schema(offered.registry(folder))
+    kept_schema.keep(made, folder)
+    return made, lambda found: json.dumps(found, indent=1)
 
 
 hepanom.add_command(compare)
+hepanom.add_command(fetch)
 hepanom.add_command(monitor)
+hepanom.add_command(new)
 hepanom.add_command(runs)
 hepanom.add_command(threshold)
 
 
 @hepanom.command(short_help="Show a run or a detector.")
-@click.argument("what", metavar="RUN_OR_DETECTOR")
+@click.argument("what", metavar="RUN_OR_DETECTOR", shell_complete=run_or_file())
 @click.option("--tracking", metavar="URI", help="MLflow tracking URI; mlruns/mlflow.db by default.")
 @common
 def show(what: str, tracking: str | None, quiet: bool) -> Any:

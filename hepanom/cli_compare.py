@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from hepanom.command import common
+from hepanom.completion import plugin, run_or_file
 
 TRACKING = click.option("--tracking", metavar="URI", help="MLflow tracking URI; mlruns/mlflow.db by default.")
 
 
 @click.command(short_help="Compare runs: numbers, recipes, curves.")
-@click.argument("wanted", metavar="RUN...", nargs=-1, required=True)
+@click.argument("wanted", metavar="RUN...", nargs=-1, required=True, shell_complete=run_or_file())
 @click.option("--score", metavar="NAME", help="Compare by this score; by the first of each run by default.")
 @click.option("--paired", is_flag=True, help="Fail where a difference has no significance.")
 @click.option(
@@ -46,7 +47,7 @@ def compare(wanted: tuple[str, ...], quiet: bool, **options: Any) -> Any:
 @click.option("--where", default="", metavar="FILTER", help="MLflow's filter: metrics.test/auc > 0.8.")
 @click.option("--experiment", metavar="NAME", help="Only runs in it.")
 @click.option("--status", type=click.Choice(["finished", "failed", "running", "killed"]), help="Only such runs.")
-@click.option("--model", metavar="NAME", help="Only runs of this model.")
+@click.option("--model", metavar="NAME", help="Only runs of this model.", shell_complete=plugin("model"))
 @click.option("--sort", metavar="METRIC", help="Highest first: test/auc. The newest come first by default.")
 @click.option("--lowest", is_flag=True, help="With --sort, lowest first.")
 @click.option("--limit", type=click.IntRange(min=1), default=30, show_default=True, help="At most so many.")

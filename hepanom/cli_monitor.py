@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from hepanom.command import common
+from hepanom.completion import run_or_file
 
 
 @click.command(short_help="Watch new events: exit code 3 is an alarm.")
-@click.argument("detector")
+@click.argument("detector", shell_complete=run_or_file())
 @click.argument("files", nargs=-1, required=True)
 @click.option("--per", multiple=True, metavar="run|luminosityBlock|COLUMN|file", help="Groups; run or file by default.")
 @click.option("--flagged", multiple=True, metavar="RULE", help="A flag to watch, SCORER/RULE; the first by default.")

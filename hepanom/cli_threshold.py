@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from hepanom.command import common
+from hepanom.completion import run_or_file
 
 
 @click.command(short_help="Set a threshold of a detector on new background.")
-@click.argument("detector")
+@click.argument("detector", shell_complete=run_or_file())
 @click.argument("more", nargs=-1, metavar="")
 @click.option("--rule", required=True, metavar="RULE[=VALUE]", help="background_efficiency=1e-3, median, ...")
 @click.option("--on", multiple=True, required=True, metavar="FILES...", help="New background; labels are respected.")
@@ -43,9 +44,10 @@ def threshold(
     \b
         hepanom threshold DETECTOR --rule background_efficiency=1e-3 --on data/2025/*.root --name winter
     """
-    from hepanom import recut, show, show_thresholds
+    from hepanom import recut, show_thresholds
+    from hepanom.terminal import text_of
 
     asked = recut.rule_of(rule, **options)
     overrides = [f"plugins={json.dumps(str(Path(folder).resolve()))}"] if folder else []
     found = recut.recut(recut.folder_of(detector, tracking), asked, (*on, *more), overrides)
-    return found, lambda plain: show.text_of(*show_thresholds.recut_tables(plain))
+    return found, lambda plain: text_of(*show_thresholds.recut_tables(plain))

@@ -13,10 +13,15 @@ from typing import Any
 
 import click
 
-from hepanom.errors import HepanomError, RecipeError
+from hepanom.blame import blame
+from hepanom.errors import HepanomError, PluginError, RecipeError
 
 Command = Callable[..., Any]
-ENDS = {"alarm": 3, "unsent": 4}  # exit codes of commands that did what they should, and found what must be known
+ENDS = {
+    "unhealthy": 1,
+    "alarm": 3,
+    "unsent": 4,
+}  # exit codes of commands that did what they should, and found what must be known
 
 
 def common(function: Command) -> Command:
@@ -32,7 +37,8 @@ def common(function: Command) -> Command:
         logging.getLogger("hepanom").setLevel(level)
         signal.signal(signal.SIGTERM, _interrupt)
         try:
-            found, text = function(*args, quiet=quiet or as_json, **options)
+            with blame():
+                found, text = function(*args, quiet=quiet or as_json, **options)
         except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, (click.ClickException, click.exceptions.Exit, click.Abort)):
                 raise
@@ -74,6 +80,8 @@ def _fail(error: BaseException, as_json: bool) -> None:
         message = "interrupted" + "; the same command with --resume goes on from the last epoch" * resumes
     elif not isinstance(error, HepanomError):
         message = f"{type(error).__name__}: {message}; this should not happen, -v shows where it did"
+    elif isinstance(error, PluginError) and error.__cause__ is not None:
+        message += "; -v shows the whole traceback"
     if as_json:
         problems = list(error.problems) if isinstance(error, RecipeError) else [message]
         click.echo(json.dumps({"status": status, "error": message, "problems": problems}))

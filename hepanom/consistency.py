@@ -39,7 +39,8 @@ def lacking_scores(built: Mapping[Place, Any], document: Document) -> Iterator[s
     """Say which scorers combine scores that do not stand before them in the recipe."""
     for place, scorer in built.items():
         if place[0] == "scores":
-            before = [score.get("name", score["use"]) for score in document.plain["scores"][: place[1]]]
+            earlier = document.plain["scores"][: place[1]]
+            before = [score.get("name", score["use"].rpartition(":")[2]) for score in earlier]
             for name in scorer.combines():
                 if name not in before:
                     yield f"{document.where(place)}: there is no score {name!r} before it; {did_you_mean(name, before)}"
@@ -47,11 +48,14 @@ def lacking_scores(built: Mapping[Place, Any], document: Document) -> Iterator[s
 
 def failing_transforms(built: Mapping[Place, Any], schema: Schema, document: Document) -> Iterator[str]:
     """Say which transforms do not fit the events that the ones before them leave, up to one that was not built."""
+    from hepanom import returned  # which imports torch
+
     for index in range(len(document.plain.get("transforms") or ())):
         if ("transforms", index) not in built:
             return
         try:
-            schema = built["transforms", index].schema(schema, {})
+            transform = built["transforms", index]
+            schema = returned.schema(transform, transform.schema(schema, {}))
         except InputError as error:
             yield f"{document.where(('transforms', index))}: {error}"
 
@@ -90,12 +94,14 @@ def _refusal(model: Any, schema: Schema) -> str:
     """Return why there is no network for these events, or nothing; torch's random numbers go on as before."""
     import torch
 
+    from hepanom import returned
+
     for name, entry in schema.inputs.items():
         if entry.kind == "points":
             return f"input {name!r} holds points; add a transform that makes a table or an image of them"
     try:
         with torch.random.fork_rng(devices=[]):
-            model.build(schema)
+            returned.network(model, schema)
     except InputError as error:
         return str(error)
     return ""

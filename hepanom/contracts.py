@@ -16,8 +16,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from hepanom import hookspecs
 from hepanom.events import Events, Schema
 
+VERSION, OLDEST = hookspecs.VERSION, hookspecs.OLDEST  # written down there, where reading them imports no torch
 Sketch = dict[str, np.ndarray]
 State = dict[str, np.ndarray]
 Outputs = dict[str, Tensor]

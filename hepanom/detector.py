@@ -12,14 +12,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hepanom import train
+from hepanom import returned, train
+from hepanom.blame import blame
 from hepanom.contracts import Batch, Network, Outputs, Scorer, State
 from hepanom.errors import InputError
 from hepanom.events import Events, Schema
 from hepanom.origin import Origin
 from hepanom.plugins import Parts
+from hepanom.prepared import table
 from hepanom.reference_sample import Reference
-from hepanom.stream import at_once, batches, named_column, to_batch
+from hepanom.stream import at_once, batches, named_column, named_event
 from hepanom.thresholds import Threshold
 
 Columns = Mapping[str, Float[np.ndarray, " event"]]
@@ -102,19 +104,10 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def prepare(parts: Parts, states: Sequence[State], events: Events) -> Events:
-    """Return the events after all transforms of a category."""
-    schema = parts.schema
-    for transform, state in zip(parts.transforms.values(), states, strict=True):
-        events = transform.apply(events, schema, state)
-        schema = transform.schema(schema, state)
-    return events
-
-
-def outputs(network: Network, table: Batch) -> Iterator[tuple[Batch, Outputs]]:
-    """Yield a table batch by batch with the network's outputs."""
+def outputs(network: Network, table: Batch, gives: frozenset[str]) -> Iterator[tuple[Batch, Outputs]]:
+    """Yield a table batch by batch with the network's outputs, which are those that the model ``gives``."""
     for batch in batches(table, at_once(table, SCORE_BATCH)):
-        yield batch, network(batch)
+        yield batch, returned.outputs(network, network(batch), len(batch), gives)
 
 
 def scores_of(
@@ -124,7 +117,8 @@ def scores_of(
     scores: dict[str, Tensor] = {}
     for label, state in states.items():
         scorer = parts.scorers[label]
-        scores[label] = bounded(scorer.score(batch, with_scores(found, scorer, scores), state, network))
+        given = scorer.score(batch, with_scores(found, scorer, scores), state, network)
+        scores[label] = bounded(returned.numbers(scorer, "score", given, batch.weight.shape))
     return scores
 
 
@@ -159,20 +153,20 @@ def visits(detector: Detector, events: Events) -> Iterator[Visit]:
             here = events.category == index
             if not here.any():
                 continue
-            given = detector.parts.model.conditions(model.schema)
-            table = to_batch(prepare(detector.parts, model.states, events.mask(here)), model.schema, device, given)
+            seen, _ = table(detector.parts, model.states, model.schema, events.mask(here), device)
             for replica, member in enumerate(model.members):
                 positions = np.flatnonzero(here)
-                for batch, found in outputs(member.network, table):
+                for batch, found in outputs(member.network, seen, detector.parts.model.gives):
                     yield Visit(positions[: len(batch)], model, replica, member, batch, found)
                     positions = positions[len(batch) :]
 
 
+@blame()
 def score(detector: Detector, events: Events) -> dict[str, Float[np.ndarray, "replica event"]]:
     """Return every scorer's scores, a row per replica.
 
     Bit for bit the same for the same events, device and threads. ``events`` carry their category
-    (``stream.with_category``).
+    (``stream.with_category``). Raises PluginError for a score that is NaN.
     """
     found = {label: np.full((detector.replicas, len(events)), np.nan) for label in detector.parts.scorers}
     for visit in visits(detector, events):
@@ -180,7 +174,12 @@ def score(detector: Detector, events: Events) -> dict[str, Float[np.ndarray, "re
         for label, values in scores_of(
             detector.parts, member.scorers, visit.batch, visit.outputs, member.network
         ).items():
-            found[label][visit.replica, visit.where] = values.double().cpu().numpy()
+            here = values.double().cpu().numpy()
+            if (lost := np.isnan(here)).any():
+                first = named_event(events, int(visit.where[lost][0]))
+                told = f"NaN for {lost.sum()} of {len(lost)} events, the first of which is {first}"
+                returned.refuse_nan(detector.parts.scorers[label], member.network, visit.outputs, told)
+            found[label][visit.replica, visit.where] = here
     return found
 
 

@@ -21,6 +21,10 @@ class InputError(HepanomError):
     exit_code = 2
 
 
+class PluginError(HepanomError):
+    """A plugin fails, or gives something else than its contract says; kind, name, package, version and file of it."""
+
+
 class BrokenFileError(InputError):
     """A file is truncated or corrupt; with the reader's option ``on_bad_file: skip`` it is left out and reported."""
 

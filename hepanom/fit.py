@@ -12,7 +12,8 @@ from urllib.parse import quote
 import numpy as np
 import torch
 
-from hepanom import checkpoint, cutting, stack, stop, team, train
+from hepanom import checkpoint, cutting, returned, stack, stop, team, train
+from hepanom.blame import blame
 from hepanom.contracts import Batch, Epoch, Network, Outputs, State
 from hepanom.detector import (
     CategoryModel,
@@ -58,6 +59,7 @@ class Ready:
 Look = Callable[[Ready, Network], None]
 
 
+@blame()
 def fit(
     shares: Shares,
     provenance: Mapping[str, Any],
@@ -201,7 +203,7 @@ def _trained(
     label, schema, source, valid = ready.label, ready.schema, ready.source, ready.valid
     device = train.resolve_device(parts.recipe.train.device)
     replicas = range(parts.recipe.train.replicas)
-    together = len(replicas) > 1 and stack.stacks(parts.model.build(schema), parts.recipe.train, source)
+    together = len(replicas) > 1 and stack.stacks(returned.network(parts.model, schema), parts.recipe.train, source)
     for group in [replicas] if together else [range(replica, replica + 1) for replica in replicas]:
         trainings = [_start(parts, schema, device, label, replica) for replica in group]
         name = file_name(label, "stack" if together else group[0])
@@ -226,7 +228,7 @@ def _start(parts: Parts, schema: Schema, device: torch.device, label: str, repli
     """Return the training of a replica at epoch 0, with its own weights, order and noise."""
     seed = int(hash64([np.array([label]), np.array([replica])], parts.recipe.seed)[0] >> np.uint64(1))
     torch.manual_seed(seed)
-    network = parts.model.build(schema).to(device)
+    network = returned.network(parts.model, schema).to(device)
     seed += team.rank()  # the same weights everywhere, but other orders and other noise
     if team.rank():
         torch.manual_seed(seed)
@@ -244,14 +246,16 @@ def _member(parts: Parts, network: Network, source: Iterable[Batch], held_out: I
     with torch.inference_mode():
         for label, scorer in parts.scorers.items():
             tables = held_out if scorer.combines() else source
-            passed: Iterable[tuple[Batch, Outputs]] = chain.from_iterable(outputs(network, table) for table in tables)
+            passed: Iterable[tuple[Batch, Outputs]] = chain.from_iterable(
+                outputs(network, table, parts.model.gives) for table in tables
+            )
             if scorer.combines():
                 states = dict(found)
                 passed = (
                     (batch, with_scores(given, scorer, scores_of(parts, states, batch, given, network)))
                     for batch, given in passed
                 )
-            found[label] = scorer.fit(passed)
+            found[label] = returned.state(scorer, "fit", scorer.fit(passed))
     return Member(network, found, {})
 
 

@@ -1,4 +1,4 @@
-"""The four hooks: what a plugin module or package may offer."""
+"""The five hooks: what a plugin module or package may offer, and the contract that it was made for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ hookspec = pluggy.HookspecMarker("hepanom")
 hookimpl = pluggy.HookimplMarker("hepanom")
 
 Offers = Mapping[str, type | str]
+
+VERSION = 1  # of the contracts; it grows when a plugin that was made for the one before may no longer work
+OLDEST = 1  # that this hepanom still reads
+
+
+@hookspec
+def contract() -> int:  # type: ignore[empty-body]
+    """Return the version of hepanom's contracts that the plugins were made for, as a plain number: 1."""
 
 
 @hookspec

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from hepanom import returned
+from hepanom.blame import blame
 from hepanom.contracts import Part
 from hepanom.detector import Detector, columns_of, decision, flags, score
 from hepanom.drift import Binned
@@ -57,6 +59,7 @@ class _Known:
     bins: int
 
 
+@blame()
 def monitor(
     detector: Detector, files: Sequence[str], asked: Asked, watch: Callable[[int], None] = lambda _: None
 ) -> Monitored:
@@ -120,6 +123,7 @@ def _met(detector: Detector, chunk: Events) -> Met:
 def _scored(detector: Detector, files: Sequence[str], skipped: list[Skipped]) -> Iterator[tuple[Part, Met]]:
     reader = reader_of(detector, files)
     for part, chunk in read_parts(reader, reader.parts(), skipped):
+        returned.read(reader, chunk, replace(detector.parts.schema, beside=()))
         if len(chunk):
             met = _met(detector, chunk)
             refuse_negative(met.weight, part.file)

@@ -21,8 +21,8 @@ from hepanom.monitor import monitor, reference_from
 from hepanom.monitor_figures import columns_of, figures
 from hepanom.monitored import QUANTILES, USUAL, Asked, Flagged, Group, Monitored, Moved
 from hepanom.run import Watcher
-from hepanom.show import text_of
 from hepanom.tables import cell
+from hepanom.terminal import text_of
 
 ALARM = 3  # exit code
 AT_ONCE = 60  # groups and alarms that a terminal shows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from hepanom import friends
+from hepanom import friends, returned
+from hepanom.blame import blame
 from hepanom.contracts import Part, Reader
 from hepanom.detector import Detector, columns_of, decision, flags, score
 from hepanom.errors import InputError, did_you_mean
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Scored = Iterator[tuple[Part, "pa.Table"]]
 
 
+@blame()
 def score_files(
     detector: Detector,
     files: Sequence[str],
@@ -71,6 +73,7 @@ def scored_parts(detector: Detector, reader: Reader, parts: Sequence[Part], skip
     """Yield the scored events of the parts, in order, chunk by chunk."""
     per, schema = detector.parts.recipe.train.per, detector.parts.schema
     for part, chunk in read_parts(reader, parts, skipped):
+        returned.read(reader, chunk, replace(schema, beside=()))
         known = with_category(chunk, per, detector.categories, schema)
         yield part, to_table(detector, known, decision(detector, score(detector, known), known.category))
 

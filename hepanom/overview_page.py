@@ -16,7 +16,8 @@ from rich.table import Table
 from hepanom.contracts import Unread
 from hepanom.histograms import is_logarithmic
 from hepanom.overview import DIFFERENT, Column, Overview
-from hepanom.show import facts_table, text_of
+from hepanom.show import facts_table
+from hepanom.terminal import text_of
 
 AT_ONCE = 60  # columns that a terminal shows
 BARS = " ▁▂▃▄▅▆▇█"

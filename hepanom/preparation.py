@@ -11,15 +11,15 @@ from functools import partial, reduce
 import numpy as np
 import torch
 
-from hepanom import team
+from hepanom import returned, team
 from hepanom.contracts import Batch, Sketch, State, Transform
-from hepanom.detector import prepare
 from hepanom.errors import InputError
 from hepanom.events import Events, Schema
 from hepanom.plugins import Parts
+from hepanom.prepared import prepare, table
 from hepanom.shares import Shares, memory_bytes
 from hepanom.source import Again, Source, Stream, Table, ahead, joined, moved, nbytes
-from hepanom.stream import to_batch, with_category, with_weight
+from hepanom.stream import with_category, with_weight
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def fit_transforms(parts: Parts, events: Chosen, measure: Measure | None = None)
     for transform in parts.transforms.values():
         here = (transform.measure(chunk, schema) for chunk in chunks)
         sketch = reduce(transform.merge, measure(events, tuple(states)) if measure else here)
-        state = transform.finish(reduce(transform.merge, team.gather(sketch)))
+        state = returned.state(transform, "finish", transform.finish(reduce(transform.merge, team.gather(sketch))))
         apply = partial(_apply, transform, schema, state, chunks)
         chunks = Again(apply) if events.kept is None else list(apply())
         schema = transform.schema(schema, state)
@@ -119,8 +119,9 @@ def measure_piece(events: Chosen, states: Sequence[State], number: int) -> list[
 
 
 def _apply(transform: Transform, schema: Schema, state: State, chunks: Iterable[Events]) -> Iterator[Events]:
+    after = transform.schema(schema, state)
     for chunk in chunks:  # a fit needs no density
-        yield replace(transform.apply(chunk, schema, state), log_jacobian={})
+        yield replace(returned.applied(transform, chunk, transform.apply(chunk, schema, state), after), log_jacobian={})
 
 
 def train_source(
@@ -138,8 +139,7 @@ def train_source(
     kept: list[Batch] | None = []
     held = number = 0
     for chunk in events:
-        prepared = prepare(shares.parts, states, chunk)
-        batch = to_batch(prepared, schema, torch.device("cpu"), shares.parts.model.conditions(schema))
+        batch, prepared = table(shares.parts, states, schema, chunk, torch.device("cpu"))
         tally.update(prepared.tally)
         held, number = held + nbytes(batch), number + len(batch)
         kept = None if held > FITS * memory else kept
@@ -177,7 +177,7 @@ def valid_tables(events: Chosen, states: Sequence[State], schema: Schema, device
 def tables(parts: Parts, states: Sequence[State], schema: Schema, chunks: Iterable[Events]) -> Iterator[Batch]:
     """Yield events as the network sees them, on the CPU."""
 
-    def table(chunk: Events) -> Batch:
-        return to_batch(prepare(parts, states, chunk), schema, torch.device("cpu"), parts.model.conditions(schema))
+    def seen(chunk: Events) -> Batch:
+        return table(parts, states, schema, chunk, torch.device("cpu"))[0]
 
-    return map(table, chunks)
+    return map(seen, chunks)

@@ -44,7 +44,7 @@ class Score(Use):
     @property
     def label(self) -> str:
         """Return the name of the score in every table and file."""
-        return self.name or self.use
+        return self.name or self.use.rpartition(":")[2]
 
 
 class Split(Section):

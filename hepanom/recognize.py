@@ -11,10 +11,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from hepanom import plugins
+from hepanom.blame import spoken, whose
 from hepanom.contracts import Reader
 from hepanom.document import Document, changed
 from hepanom.errors import InputError, RecipeError
-from hepanom.plugins import Registry
+from hepanom.offered import Registry, find, left_out, registry
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ def recognize(
     given = changed(Document("inspect", {"data": {}}, {}, {}), overrides).plain["data"]
     if files and "path" in given:
         raise InputError(f"the files are given twice: as {files[0]} and by --set data.path")
-    known = plugins.registry(folder)
+    known = registry(folder)
     name = use or given.get("use") or _claimed(files, known)
-    kind = plugins.find(known, "reader", name).load()
+    kind = find(known, "reader", name).load()
     asked = {"path": files[0] if len(files) == 1 else list(files)} if files and "path" in _options(kind) else {}
     start = Document("inspect", {"data": {"use": name, **asked}}, {}, {})
     document = changed(start, [*overrides, f"data.use={json.dumps(name)}"])
@@ -61,15 +62,15 @@ def _claimed(files: Sequence[str], known: Registry) -> str:
     if not files:
         raise InputError("there is nothing to inspect: name files, or a reader that needs none by --use NAME")
     offered, broken = _loaded(known)
-    claims = {file: [name for name, kind in offered.items() if _claims(kind, name, file)] for file in files}
+    claims = {file: [name for name, kind in offered.items() if _claims(kind, file, broken)] for file in files}
     for file, names in claims.items():
         if not names:
             if not (Path(file).exists() or any(mark in file for mark in "*?[:")):
                 raise InputError(f"{file}: there is no such file")
             if Path(file).is_dir():
                 raise InputError(f"{file}: is a folder; name the files in it, or the reader for all of them by --use")
-            remedy = f"choose one by --use NAME: {', '.join(offered)}"
-            raise InputError(f"{file}: no reader says that it reads such files; {'; '.join([remedy, *broken])}")
+            told = "; ".join([f"choose one by --use NAME: {', '.join(offered)}", *broken]) + left_out(known)
+            raise InputError(f"{file}: no reader says that it reads such files; {told}")
     shared = [name for name in offered if all(name in names for names in claims.values())]
     if not shared:
         one, other = next((file, other) for file in files for other in files if not {*claims[file]} & {*claims[other]})
@@ -100,11 +101,13 @@ def _loaded(known: Registry) -> tuple[dict[str, type], list[str]]:
     return offered, broken
 
 
-def _claims(kind: type, name: str, file: str) -> bool:
+def _claims(kind: type, file: str, broken: list[str]) -> bool:
+    """Say whether a reader is for a file; one that fails to say so is not, and joins those that are broken."""
     try:
         return bool(getattr(kind, "reads", lambda _: False)(file))
     except Exception as error:
-        raise InputError(f"{file}: the reader {name!r} fails to say whether it reads it: {error!r}") from error
+        broken.append(f"{whose(kind)} fails to say whether it reads it: {spoken(error)}")
+        return False
 
 
 def _options(kind: type) -> set[str]:

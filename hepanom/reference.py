@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from hepanom.errors import InputError
+from hepanom.blame import blame
+from hepanom.errors import HepanomError
+from hepanom.offered import Registry
 from hepanom.options import WORDS
-from hepanom.plugins import Plugin, Registry, strict
+from hepanom.packages import Plugin, first_sentence
+from hepanom.plugins import strict
 from hepanom.recipe import Recipe
 
 PLACES = {"reader": "data", "transform": "transforms", "model": "model", "scorer": "scores"}
@@ -52,6 +54,9 @@ def json_schema(known: Registry) -> dict[str, Any]:
             del properties[place]["$ref"]
     for unused in ("Use", "Score"):
         del definitions[unused]
+    for table in definitions.values():
+        if use := table.get("properties", {}).get("use"):  # what an editor shows beside the name
+            use["description"] = " ".join(table.get("description", "").partition("\n\n")[0].split())
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "A recipe of hepanom"}
 
 
@@ -64,9 +69,10 @@ def plugin_schema(plugin: Plugin, beside: Node) -> dict[str, Any]:
     use = {"use": {"const": plugin.name}}
     try:
         kind = strict(plugin.load())
-    except InputError as error:
+        with blame(str(plugin), "a description of its options"):
+            options = TypeAdapter(kind).json_schema(ref_template=f"#/$defs/{place}.{{model}}")
+    except HepanomError as error:
         return {place: {"type": "object", "properties": use, "required": ["use"], "description": str(error)}}
-    options = TypeAdapter(kind).json_schema(ref_template=f"#/$defs/{place}.{{model}}")
     properties = {name: dict(entry) for name, entry in options.get("properties", {}).items()}
     for entry in fields(kind):
         if entry.default_factory is not MISSING and entry.name in properties:
@@ -80,12 +86,6 @@ def plugin_schema(plugin: Plugin, beside: Node) -> dict[str, Any]:
         "additionalProperties": False,
     }
     return {place: found, **{f"{place}.{name}": inner for name, inner in options.get("$defs", {}).items()}}
-
-
-def first_sentence(text: str) -> str:
-    """Return the first sentence of a docstring, without the full stop."""
-    paragraph = " ".join(text.partition("\n\n")[0].split())
-    return re.split(r"\.(?:\s|$)", paragraph, maxsplit=1)[0]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from hepanom.contracts import Batch, Network
-from hepanom.detector import CategoryModel, Detector, prepare, threads
+from hepanom.detector import CategoryModel, Detector, threads
 from hepanom.events import Events, Input
 from hepanom.learnt import Canvases, Learnt, Samples, Traversal, colours, compared, strongest
 from hepanom.plugins import Parts
-from hepanom.stream import VALUES, to_batch, weighed
+from hepanom.prepared import table
+from hepanom.stream import VALUES, weighed
 from hepanom.train import device_of
 
 MOST = 5000  # test events that generated ones are compared with
@@ -51,7 +52,7 @@ def learnt(detector: Detector, events: Events, codes: Codes) -> dict[str, Learnt
             forked = torch.random.fork_rng([device] if device.type == "cuda" else [])
             with torch.inference_mode(), threads(recipe.train.threads), forked:
                 torch.manual_seed(recipe.seed)
-                batch = to_batch(prepare(detector.parts, model.states, here), model.schema, device)
+                batch, _ = table(detector.parts, model.states, model.schema, here, device)
                 asked = _Asked(detector.parts, model, network, here, batch)
                 found[label] = Learnt(_samples(asked), _traversal(asked, codes.get(index)), _canvases(asked))
     return found

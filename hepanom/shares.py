@@ -12,7 +12,8 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 from jaxtyping import Int
 
-from hepanom import team
+from hepanom import returned, team
+from hepanom.blame import blame
 from hepanom.contracts import Part
 from hepanom.errors import InputError
 from hepanom.events import Events, size
@@ -129,6 +130,7 @@ def memory_bytes(recipe: Recipe) -> int:
     return int(float(number) * {"MB": 10**6, "GB": 10**9}[unit] / team.neighbours())
 
 
+@blame()
 def read(parts: Parts, memory: int, watch: Callable[[int], None] = lambda events: None) -> Shares:
     """Read everything once: count it, and keep it where it fits into its part of ``memory`` bytes.
 
@@ -142,6 +144,7 @@ def read(parts: Parts, memory: int, watch: Callable[[int], None] = lambda events
     counted = _Counted()
     held = 0
     for part, chunk in read_parts(parts.reader, listed[team.rank() :: team.size()], counted.skipped):
+        returned.read(parts.reader, chunk, parts.schema)
         if not np.isfinite(chunk.weight).all():
             raise InputError(f"{part.file}: a weight is missing or infinite; give each event a finite weight")
         share = membership(chunk, parts.recipe.split)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -19,23 +16,13 @@ from rich.text import Text
 from hepanom import address, show_thresholds
 from hepanom.errors import InputError
 from hepanom.space import TRIALS, SearchOptions
+from hepanom.terminal import Plain, text_of
 
 if TYPE_CHECKING:
     from hepanom.plugins import Parts
     from hepanom.run import Outcome
 
-WIDTH = 160  # of tables that go into a file
 UNKNOWN = "n/a"  # a number that the events cannot give
-Plain = dict[str, Any]
-
-
-def text_of(*pieces: Any) -> str:
-    """Return tables and lines as text, as wide as the terminal."""
-    people, written = sys.stdout.isatty(), StringIO()
-    console = Console(file=written, force_terminal=people, width=None if people else WIDTH)
-    for piece in pieces:
-        console.print(piece, soft_wrap=isinstance(piece, Text))
-    return written.getvalue().rstrip()
 
 
 def outcome(found: Outcome) -> Plain:
@@ -59,14 +46,19 @@ def outcome(found: Outcome) -> Plain:
 
 def outcome_text(plain: Plain) -> str:
     """Return the numbers and thresholds of a run as tables, and where everything is."""
-    return text_of(
+    return text_of(*outcome_tables(plain))
+
+
+def outcome_tables(plain: Plain) -> list[Table | Text]:
+    """Return the tables and lines of ``outcome_text``."""
+    return [
         *_numbers(plain["metrics"]),
         *_latent(plain["latent"]),
         *show_thresholds.tables("thresholds on held-out background", plain["thresholds"]),
         *([facts_table(done)] if (done := _done(plain)) else []),
         *(Text(f"training {name}: {ending}") for name, ending in plain["training"].items()),
         facts_table({key: str(plain[key]) for key in ("detector", "report", "run_id")}),
-    )
+    ]
 
 
 def _done(plain: Plain) -> dict[str, str]:

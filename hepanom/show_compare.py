@@ -15,7 +15,8 @@ from rich.text import Text
 
 from hepanom.compare import COLUMNS, Plain, rows
 from hepanom.files import written
-from hepanom.show import UNKNOWN, facts_table, text_of
+from hepanom.show import UNKNOWN, facts_table
+from hepanom.terminal import text_of
 
 AT_ONCE = 40  # rows of recipes or thresholds that a terminal shows
 LEAST = 1e-6  # p that is worth its digits: a bootstrap does not know the tails beyond

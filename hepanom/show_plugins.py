@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
-from importlib.util import find_spec
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -16,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hepanom.errors import InputError, did_you_mean
-from hepanom.plugins import Registry, describe
-from hepanom.reference import first_sentence
-from hepanom.show import Plain, text_of
+from hepanom.offered import Registry, find, left_out
+from hepanom.terminal import Plain, text_of
 
 
 def plugin_list(known: Registry) -> list[Plain]:
@@ -29,14 +24,14 @@ def plugin_list(known: Registry) -> list[Plain]:
             "name": entry.name,
             "package": entry.package,
             "version": entry.version,
-            "about": first_sentence(_docstring(entry.target)),
+            "about": entry.about,
         }
         for entry in known.values()
     ]
 
 
-def plugin_list_text(plain: list[Plain]) -> str:
-    """Return the plugins as a table for each kind; those of several packages with the package."""
+def plugin_list_text(plain: list[Plain], known: Registry) -> str:
+    """Return the plugins as a table for each kind, those of several packages with the package; then what is broken."""
     packages = sorted({f"{entry['package']} {entry['version']}" for entry in plain})
     pieces: list[Any] = []
     for kind, group in groupby(plain, lambda entry: entry["kind"]):
@@ -49,29 +44,28 @@ def plugin_list_text(plain: list[Plain]) -> str:
             table.add_row(*(escape(text) for text in (entry["name"], entry["about"].replace("``", "`"), *package)))
         pieces.append(table)
     source = f", all of {packages[0]}" if len(packages) == 1 else ""
-    return text_of(*pieces, f"{len(plain)} plugins{source}; `hepanom plugins NAME` shows options, equations, reference")
-
-
-def _docstring(target: type | str) -> str:
-    """Return the docstring of a plugin's class; its module is parsed, not run: some import libraries for seconds."""
-    if isinstance(target, type):
-        return inspect.getdoc(target) or ""
-    module, _, name = target.partition(":")
-    try:
-        found = find_spec(module)
-        tree = ast.parse(Path(str(found and found.origin)).read_bytes())
-    except (ImportError, ValueError, OSError, SyntaxError):
-        return ""  # `hepanom plugins NAME` says what is wrong with it
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
-    return next((ast.get_docstring(node) or "" for node in classes), "")
+    pieces.append(f"{len(plain)} plugins{source}; `hepanom plugins NAME` shows options, equations, reference")
+    if known.broken:
+        pieces.append("\nbroken, so that what they offer cannot be used (`hepanom plugins --check` tells all):")
+        pieces += [Text(f"  {lost.package}: {lost.problem}") for lost in known.broken]
+    return text_of(*pieces)
 
 
 def plugin(known: Registry, name: str) -> list[Plain]:
-    """Return all about the plugins of that name, which can be of several kinds."""
-    found = [describe(entry) for (_, offered), entry in known.items() if offered == name]
-    if not found:
-        raise InputError(f"there is no plugin {name!r}; {did_you_mean(name, [offered for _, offered in known])}")
-    return found
+    """Return all about the plugins of that name, which can be of several kinds, and of several packages.
+
+    Raises InputError for one that is not there or broken.
+    """
+    named = [entry for entry in known.values() if name in (entry.name, entry.qualified, entry.name.rpartition(":")[2])]
+    if named:
+        from hepanom.plugins import describe
+
+        return [describe(entry) for entry in named]
+    for lost in known.broken:
+        for kind in {entry.kind for entry in lost.offers if name in (entry.name, entry.qualified)}:
+            find(known, kind, name)
+    nearest = did_you_mean(name, [offered for _, offered in known])
+    raise InputError(f"there is no plugin {name!r}; {nearest}{left_out(known)}")
 
 
 def plugin_text(plain: list[Plain]) -> str:

@@ -16,8 +16,9 @@ from hepanom.archive import Query, search
 from hepanom.entrants import duration, moment, since_1970
 from hepanom.errors import InputError, did_you_mean
 from hepanom.evaluate import Number
-from hepanom.show import UNKNOWN, facts_table, text_of
+from hepanom.show import UNKNOWN, facts_table
 from hepanom.show_compare import interval
+from hepanom.terminal import text_of
 from hepanom.track import open_store
 
 FIRST = ("test/auc", "test/max_sic", "test/f1")  # numbers that a list of runs shows, where they are known

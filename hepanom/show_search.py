@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from hepanom.show import facts_table, text_of
+from hepanom.show import facts_table
+from hepanom.terminal import text_of
 
 if TYPE_CHECKING:
     from hepanom.search import Searched

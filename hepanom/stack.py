@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from hepanom import team
+from hepanom import returned, team
 from hepanom.contracts import Batch, Epoch, Network, Player
 from hepanom.optimizers import WITHOUT_GRADIENTS
 from hepanom.recipe import Train
@@ -118,7 +118,7 @@ class Stack:
             batch, replica = (~finite).nonzero()[0].tolist()
             broken = [term for term, values in by_batch.items() if not values[batch, replica].isfinite()]
             where = f"epoch {done + 1}, batch {batch + 1} of {len(pieces)}, training {replica + 1} of {len(order)}"
-            diverged(select(events, order[replica, pieces[batch]]), where, broken)
+            diverged(self.first.network, select(events, order[replica, pieces[batch]]), where, broken)
         for player, optimizer in self.optimizers.items():
             self._hand_back(player, optimizer)
         means = {term: (values.double().sum(0) / len(events)).tolist() for term, values in by_batch.items()}
@@ -173,7 +173,7 @@ class Loss(nn.Module):
 
     def forward(self, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, " event"]]:
         """Return the named loss terms per event."""
-        return self.network.loss(player, batch, progress)
+        return returned.terms(self.network, self.network.loss(player, batch, progress), batch.weight.shape)
 
     def of(
         self, player: str, progress: float, tensors: Mapping[str, Tensor], batch: Mapping[str, Tensor]

@@ -14,7 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
-from hepanom import document, origin, plugins, train
+from hepanom import document, origin, plugins, returned, train
+from hepanom.blame import blame
 from hepanom.contracts import State
 from hepanom.detector import CategoryModel, Detector, Member
 from hepanom.errors import HepanomError, InputError, did_you_mean
@@ -86,6 +87,7 @@ def _arrays(model: CategoryModel, member: Member) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in found.items()}
 
 
+@blame()
 def load(folder: Path | str, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Detector:
     """Read a detector folder; ``overrides`` such as ``train.device=cpu`` change its recipe for another machine.
 
@@ -133,7 +135,7 @@ def _model(folder: Path, label: str, schema: Schema, parts: plugins.Parts) -> Ca
     states: tuple[State, ...] = ()
     for replica in range(parts.recipe.train.replicas):
         arrays = load_file(folder / file_name(label, replica))
-        network = parts.model.build(schema)
+        network = returned.network(parts.model, schema)
         network.load_state_dict({name: torch.from_numpy(value) for name, value in _group(arrays, "network").items()})
         scorers = {name: _group(arrays, f"scorers/{name}") for name in parts.scorers}
         ranks = {name: state for name in parts.scorers if (state := _group(arrays, f"ranks/{name}"))}

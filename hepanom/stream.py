@@ -194,12 +194,16 @@ def _finite(
     counts = ", ".join(
         f"{columns[index]} ({per_column[:, index].sum()})" for index in np.flatnonzero(per_column.any(0)).tolist()
     )
-    first = int(np.flatnonzero(per_column.any(1))[0])
-    named = ", ".join(f"{key} {column[first]}" for key, column in events.beside.items()) or f"number {first}"
+    named = named_event(events, int(np.flatnonzero(per_column.any(1))[0]))
     raise InputError(
         f"missing or infinite values reach the model, in columns (events): {counts}; the first event is {named}. "
         "The transform {use: missing} fills missing values, {use: drop, columns: [...]} leaves columns out"
     )
+
+
+def named_event(events: Events, index: int) -> str:
+    """Return what an event is called: the columns beside it, or its place among these events."""
+    return ", ".join(f"{key} {column[index]}" for key, column in events.beside.items()) or f"number {index}"
 
 
 def select(batch: Batch, index: slice | torch.Tensor) -> Batch:

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hepanom import evolution, stop, team
+from hepanom import evolution, returned, stop, team
+from hepanom.blame import whose
 from hepanom.contracts import Batch, Epoch, Network, Player
 from hepanom.errors import HepanomError, InputError
 from hepanom.evolution import CMAES, Evolution, Genetic
@@ -165,9 +166,8 @@ def close(training: Training, losses: Mapping[str, float], valid: Iterable[Batch
     epoch = len(training.history) + 1
     validation, diagnostics = _validate(network, valid, options.batch)
     if not math.isfinite(validation):
-        raise HepanomError(
-            f"epoch {epoch}: the validation loss is {validation}; a smaller lr (or sigma) or clip may do"
-        )
+        loss = f"the validation loss is {validation}, that of {whose(network)}"
+        raise HepanomError(f"epoch {epoch}: {loss}; a smaller lr (or sigma) or clip may do")
     best = validation < training.best_loss
     record = Epoch(epoch, losses, validation, best, rate, diagnostics)
     if epoch == 1:
@@ -194,7 +194,8 @@ def _one_epoch(training: Training, tables: Iterable[Batch], size: int, steps: in
         if not finite.all():
             broken = [term for term, values in by_batch.items() if not values.isfinite().all()]
             first = int((~finite).nonzero()[0])
-            diverged(select(table, pieces[first]), f"epoch {epoch + 1}, batch {step + first + 1} of {steps}", broken)
+            where = f"epoch {epoch + 1}, batch {step + first + 1} of {steps}"
+            diverged(training.network, select(table, pieces[first]), where, broken)
         sums.update({term: float(values.double().sum()) for term, values in by_batch.items()})
         step, events = step + len(pieces), events + len(table)
     for _ in range(step, steps):  # others have more batches: this process adds nothing to their gradients
@@ -239,7 +240,7 @@ def _one_table(
 def _weighted(training: Training, player: str, batch: Batch, progress: float) -> dict[str, Float[Tensor, ""]]:
     """Return the weighted sum of each loss term."""
     with torch.autocast(batch.weight.device.type, torch.bfloat16, training.options.precision == "bfloat16"):
-        terms = training.network.loss(player, batch, progress)
+        terms = returned.terms(training.network, training.network.loss(player, batch, progress), batch.weight.shape)
     return {term: torch.dot(value.float(), batch.weight) for term, value in terms.items()}
 
 
@@ -255,7 +256,7 @@ def _update(training: Training, player: str, events: int) -> None:
     optimizer.step()
 
 
-def diverged(batch: Batch, where: str, terms: Sequence[str]) -> None:
+def diverged(network: Network, batch: Batch, where: str, terms: Sequence[str]) -> None:
     """Raise, naming the inputs that were largest in the batch."""
     extremes = [
         f"{name}[{int(column)}] up to {float(peaks[column]):.3g}"
@@ -264,8 +265,8 @@ def diverged(batch: Batch, where: str, terms: Sequence[str]) -> None:
         for column in peaks.topk(min(3, len(peaks))).indices
     ]
     raise HepanomError(
-        f"{where}: the loss ({', '.join(terms)}) is not finite; the largest inputs there: {', '.join(extremes)}. "
-        "A smaller lr (or sigma), clip: 1.0, or the transforms standardize or log may do"
+        f"{where}: the loss ({', '.join(terms)}) of {whose(network)} is not finite; the largest inputs there: "
+        f"{', '.join(extremes)}. A smaller lr (or sigma), clip: 1.0, or the transforms standardize or log may do"
     )
 
 
@@ -282,7 +283,7 @@ def _validate(network: Network, valid: Iterable[Batch], size: int) -> tuple[floa
         torch.manual_seed(VALIDATION_SEED)
         for table in valid:
             pieces = batches(table, max(size, at_once(table, 4096)))
-            losses += [torch.dot(network.validate(batch), batch.weight) for batch in pieces]
+            losses += [torch.dot(returned.validated(network, batch), batch.weight) for batch in pieces]
             weights.append(table.weight.double().sum())
             if (left := DIAGNOSED - sum(map(len, some))) > 0:
                 spread = torch.arange(0, len(table), max(1, len(table) // left), device=device)

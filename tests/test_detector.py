@@ -17,7 +17,6 @@ from hepanom.detector import (
     Detector,
     decision,
     flags,
-    prepare,
     rank_table,
     ranks,
     score,
@@ -25,6 +24,7 @@ from hepanom.detector import (
 )
 from hepanom.events import Events
 from hepanom.insight import dropped, explain, latent
+from hepanom.prepared import prepare
 from hepanom.stream import with_category
 
 PER_JETS = ("train.per=n_jets",)

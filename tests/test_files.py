@@ -30,8 +30,6 @@ TEXTS = sorted(
 LONGEST = 300
 LONGER: dict[str, str] = {  # path -> why a reader should accept more than 300 lines
     "hepanom/contracts.py": "what the four kinds of plugins promise, on one page for those who write them",
-    "tests/plugins/offered.py": "one table of what every plugin is tried with",
-    "tests/plugins/test_conformance.py": "one test of what every plugin promises, whatever its kind",
     "tests/test_metrics.py": "every metric against scikit-learn, by hand and at the same edges",
     "tests/test_report.py": "one made-up result feeds every figure and the page",
     "tests/test_track.py": "one store, which takes seconds to make, serves every promise",

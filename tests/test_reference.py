@@ -13,9 +13,10 @@ from pydantic import Field
 from ruamel.yaml import YAML
 
 from hepanom import plugins
+from hepanom.packages import first_sentence
 from hepanom.plugins import Plugin
 from hepanom.recipe import Recipe
-from hepanom.reference import PLACES, first_sentence, json_schema, plugin_schema, rows
+from hepanom.reference import PLACES, json_schema, plugin_schema, rows
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 

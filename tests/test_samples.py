@@ -13,10 +13,11 @@ from scipy.stats import ks_2samp
 from toys import fitted
 
 from hepanom import document
-from hepanom.detector import Detector, prepare
+from hepanom.detector import Detector
 from hepanom.events import Events, Input
 from hepanom.figures import figures
 from hepanom.learnt import CHANCE, colours, compared, distance, strongest
+from hepanom.prepared import prepare
 from hepanom.run import run
 from hepanom.sampling import MOST, learnt, most_events, restored
 

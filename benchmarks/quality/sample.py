@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from hepanom import metrics, plugins, shares
-from hepanom.detector import prepare
 from hepanom.document import Document, read
 from hepanom.evaluate import FLOOR
 from hepanom.events import Events
 from hepanom.preparation import chosen, fit_transforms
+from hepanom.prepared import prepare
 from hepanom.stream import SHARES, category_values, with_category
 
 RECIPES = Path(__file__).parents[2] / "recipes"

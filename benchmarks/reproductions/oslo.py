@@ -25,11 +25,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from hepanom import document, plugins, shares
-from hepanom.detector import Detector, prepare, score
+from hepanom.detector import Detector, score
 from hepanom.document import Document
 from hepanom.events import Events
 from hepanom.fit import fit
 from hepanom.insight import latent
+from hepanom.prepared import prepare
 from hepanom.probe import Probe, probe
 from hepanom.recipe import LatentCodes
 from hepanom.stream import with_category

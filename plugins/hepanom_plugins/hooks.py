@@ -10,6 +10,12 @@ def _offers(package: str, **classes: str) -> Offers:
 
 
 @hookimpl
+def contract() -> int:
+    """Say which contract our plugins keep."""
+    return 1
+
+
+@hookimpl
 def readers() -> Offers:
     """Offer our readers."""
     return _offers(
@@ -19,6 +25,7 @@ def readers() -> Offers:
         csv="csv:Csv",
         hdf5="hdf5:Hdf5",
         higgsml="higgsml:HiggsML",
+        npz="npz:Npz",
         occupancy="occupancy:Occupancy",
         occupancy_simulation="occupancy_simulation:OccupancySimulation",
         parquet="parquet:Parquet",
