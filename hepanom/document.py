@@ -18,6 +18,7 @@ from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, ScalarString
 
+from hepanom import notebook
 from hepanom.errors import InputError
 
 Place = tuple[str | int, ...]
@@ -38,6 +39,24 @@ class Document:
     plain: dict[str, Any]
     lines: Mapping[Place, tuple[int, int]]
     overrides: Mapping[Place, str]
+
+    def __repr__(self) -> str:
+        return f"Recipe {self.plain.get('name', 'without a name')}: {self.told()} ({self.source})"
+
+    def _repr_html_(self) -> str:
+        """Return the parts of the recipe as a table."""
+        rows = {key: "" if value is None else _inline(value) for key, value in self.plain.items()}
+        return notebook.facts(f"{self.source}{', changed' * bool(self.overrides)}", rows)
+
+    def told(self) -> str:
+        """Return the model, the data and the scores in words: ``vae on toy, scores elbo, kl``."""
+        model, data = (value_at(self.plain, f"{key}.use") or f"no {key}" for key in ("model", "data"))
+        scores = [value_at(self.plain, f"scores.{index}.use") for index in range(len(self.plain.get("scores") or ()))]
+        return f"{model} on {data}, scores {', '.join(map(str, scores)) or 'none'}"
+
+    def changed(self, *overrides: str) -> Document:
+        """Return the recipe with values changed as ``--set`` does: ``recipe.changed("train.epochs=3", "seed=2")``."""
+        return changed(self, overrides)
 
     def where(self, place: Place) -> str:
         """Return ``file:line:column: dotted.path`` of the nearest node of the file, or the override it comes from."""
@@ -62,6 +81,15 @@ class Document:
         yaml.width = 120
         yaml.dump(_quoted(self.plain), stream)
         return stream.getvalue()
+
+
+def _inline(plain: Any) -> str:
+    """Return a part of a recipe as YAML in one line."""
+    if isinstance(plain, dict):
+        return f"{{{', '.join(f'{key}: {_inline(value)}' for key, value in plain.items())}}}"
+    if isinstance(plain, list):
+        return f"[{', '.join(map(_inline, plain))}]"
+    return plain if isinstance(plain, str) else json.dumps(plain)
 
 
 def read(path: Path | str, overrides: Sequence[str] = ()) -> Document:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt64
 
+from hepanom import notebook
 from hepanom.errors import InputError, did_you_mean
 
 
@@ -79,6 +80,21 @@ class Schema:
     classes: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Schema: {self.told()}"
+
+    def _repr_html_(self) -> str:
+        """Return every column with its unit as a table."""
+        pairs = [(name, each, zip(each.columns, each.units, strict=True)) for name, each in self.inputs.items()]
+        rows = [(name, str(each.kind), *pair) for name, each, named in pairs for pair in named]
+        rows += [("", kind, name, "") for kind in ("targets", "beside") for name in getattr(self, kind)]
+        return notebook.table(self.told(), ["input", "kind", "column", "unit"], rows)
+
+    def told(self) -> str:
+        """Return the inputs and classes in words: ``features (9), classes background, resonance``."""
+        inputs = [f"{name} ({' x '.join(map(str, entry.extent))})" for name, entry in self.inputs.items()]
+        return ", ".join([*inputs, f"classes {', '.join(self.classes)}" if self.classes else "no labels"])
 
     def table(self) -> tuple[str, Input]:
         """Return name and description of the only table. Raises InputError where there is none or more than one."""
@@ -148,6 +164,17 @@ class Events:
     def __len__(self) -> int:
         return len(self.event_id)
 
+    def __repr__(self) -> str:
+        return f"Events: {len(self):,}, {', '.join(self.inputs)}, sum of weights {self.weight.sum():,.6g}"
+
+    def _repr_html_(self) -> str:
+        """Return every array with its type and shape as a table."""
+        arrays = [
+            (name, column.values.dtype if isinstance(column, Jagged) else column.dtype, _shape(column))
+            for name, column in _columns(self)
+        ]
+        return notebook.table(f"{len(self):,} events", ["array", "type", "shape"], arrays)
+
     def mask(self, keep: Bool[np.ndarray, " event"]) -> Events:
         """Return the events where ``keep`` is true; where it is true for all, the arrays are the same, not copied."""
         if keep.all():
@@ -162,6 +189,12 @@ class Events:
         columns = [dict(_columns(piece)) for piece in pieces]
         joined = _rebuild(pieces[0], lambda name: _join([piece[name] for piece in columns]))
         return replace(joined, tally=dict(sum((Counter(piece.tally) for piece in pieces), Counter())))
+
+
+def _shape(column: Any) -> str:
+    if isinstance(column, Jagged):
+        return f"{len(column)} x ({len(column.values) / max(1, len(column)):.1f} on average) x {column.values.shape[1]}"
+    return " x ".join(map(str, column.shape))
 
 
 def size(events: Events) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
+from hepanom import notebook
 from hepanom.against import Against
 from hepanom.contracts import Epoch, Guard
 from hepanom.evaluate import Number, Scored
@@ -130,7 +131,7 @@ class Skipped:
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """Everything that one run found out.
 
@@ -173,3 +174,12 @@ class Result:
     guards: Sequence[Guard] = ()
     displays: Sequence[Cloud | Objects] = ()
     against: Sequence[Against] = ()
+
+    def __repr__(self) -> str:
+        cuts = len(self.thresholds)
+        return f"Result {self.name}: {len(self.numbers)} numbers, {cuts} threshold{'s' * (cuts != 1)}"
+
+    def _repr_html_(self) -> str:
+        """Return the numbers of the test share with their intervals as a table."""
+        rows = [[name, *(f"{x:.4g}" for x in (each.value, each.low, each.high))] for name, each in self.numbers.items()]
+        return notebook.table(f"{self.name}: test share", ["number", "value", "low", "high"], rows)
