@@ -10,28 +10,35 @@ from pydantic_core import PydanticCustomError
 from hepanom.options import Section, Share
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, description="learning rate: factor of a step")]
+Momentum = Annotated[float, Field(ge=0, description="share of the last step that is in the next")]
+Floor = Annotated[float, Field(gt=0, description="added to the denominator, which may be zero")]
+WeightDecay = Annotated[float, Field(ge=0, description="factor of the weights that is added to their gradient")]
+MeanSquare = Annotated[Share, Field(description="decay of the running mean of the squared gradient")]
 
 
 class Adam(Section):
     """Adam (D. Kingma, J. Ba, 2014, arXiv:1412.6980)."""
 
     use: Literal["adam"] = "adam"
-    lr: float = Field(default=1e-3, gt=0)
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
-    eps: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    amsgrad: bool = False
+    lr: Rate = 1e-3
+    betas: tuple[Decay, Decay] = Field(
+        default=(0.9, 0.999), description="decay of the running means of the gradient and of its square"
+    )
+    eps: Floor = 1e-8
+    weight_decay: WeightDecay = 0.0
+    amsgrad: bool = Field(default=False, description="divide by the largest mean square so far, not by the last")
 
 
 class SGD(Section):
     """Stochastic gradient descent with (Nesterov) momentum."""
 
     use: Literal["sgd"]
-    lr: float = Field(default=1e-2, gt=0)
-    momentum: float = Field(default=0.0, ge=0)
-    dampening: float = Field(default=0.0, ge=0)
-    nesterov: bool = False
-    weight_decay: float = Field(default=0.0, ge=0)
+    lr: Rate = 1e-2
+    momentum: Momentum = 0.0
+    dampening: float = Field(default=0.0, ge=0, description="share of the gradient that the momentum leaves out")
+    nesterov: bool = Field(default=False, description="take the gradient where the momentum leads")
+    weight_decay: WeightDecay = 0.0
 
     @model_validator(mode="after")
     def _nesterov(self) -> SGD:
@@ -44,33 +51,33 @@ class Adadelta(Section):
     """Adadelta (M. Zeiler, 2012, arXiv:1212.5701)."""
 
     use: Literal["adadelta"]
-    lr: float = Field(default=1.0, gt=0)
-    rho: Share = 0.9
-    eps: float = Field(default=1e-6, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
+    lr: Rate = 1.0
+    rho: MeanSquare = 0.9
+    eps: Floor = 1e-6
+    weight_decay: WeightDecay = 0.0
 
 
 class Adagrad(Section):
     """Adagrad (J. Duchi, E. Hazan, Y. Singer, JMLR 12 (2011) 2121)."""
 
     use: Literal["adagrad"]
-    lr: float = Field(default=1e-2, gt=0)
-    lr_decay: float = Field(default=0.0, ge=0)
-    initial_accumulator_value: float = Field(default=0.0, ge=0)
-    eps: float = Field(default=1e-10, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
+    lr: Rate = 1e-2
+    lr_decay: float = Field(default=0.0, ge=0, description="the rate is lr / (1 + lr_decay * steps)")
+    initial_accumulator_value: float = Field(default=0.0, ge=0, description="where the sum of squared gradients begins")
+    eps: Floor = 1e-10
+    weight_decay: WeightDecay = 0.0
 
 
 class RMSprop(Section):
     """RMSprop (T. Tieleman, G. Hinton, 2012), with momentum or centred as in A. Graves, arXiv:1308.0850."""
 
     use: Literal["rmsprop"]
-    lr: float = Field(default=1e-2, gt=0)
-    alpha: Share = 0.99
-    eps: float = Field(default=1e-8, gt=0)
-    momentum: float = Field(default=0.0, ge=0)
-    centered: bool = False
-    weight_decay: float = Field(default=0.0, ge=0)
+    lr: Rate = 1e-2
+    alpha: MeanSquare = 0.99
+    eps: Floor = 1e-8
+    momentum: Momentum = 0.0
+    centered: bool = Field(default=False, description="divide by the gradient's spread, not by its mean square")
+    weight_decay: WeightDecay = 0.0
 
 
 class CMAES(Section):
