@@ -1,0 +1,1 @@
+"""Diffusion-time estimation: a model, and the score that reads it."""

@@ -1,0 +1,1 @@
+"""A my_kind for hepanom."""
