@@ -7,10 +7,11 @@ STAMP := .venv/.stamp
 PIP := -m pip --disable-pip-version-check install --quiet
 INSTALL := $(BIN)/python $(PIP) --constraint constraints.txt
 LOWEST := .venv-lowest
+EXAMPLES := .venv-examples
 
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: quickstart test check docs bench bench-quality lowest clean
+.PHONY: quickstart test check docs links bench bench-quality lowest examples clean
 
 quickstart: $(STAMP) ## train, score and report on simulated dijets
 	$(BIN)/hepanom run recipes/quickstart.yaml
@@ -22,12 +23,17 @@ check: $(STAMP) ## lint, format, types, layers, documentation, project review
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	set -e; for package in examples/*; do $(BIN)/mypy --config-file "$$package/pyproject.toml" "$$package/src"; done
 	$(BIN)/python -m pytest --quiet tests/test_layers.py tests/test_files.py
 	$(BIN)/mkdocs build --strict --quiet
 	$(BIN)/sp-repo-review .
 
 docs: $(STAMP) ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
+
+links: ## ask every address that the documentation names for its status; needs the network
+	grep -rhoE "https://[^] )>\"'\`|]+[^] )>\"'\`|.,;:]" README.md docs --include='*.md' | sort -u \
+		| xargs -n 1 -P 8 curl --silent --location --head --max-time 30 --output /dev/null --write-out '%{http_code} %{url}\n'
 
 bench: .venv/.stamp-bench ## time hepanom against its peers
 	set -e; for benchmark in benchmarks/*.py; do $(BIN)/python "$$benchmark"; done
@@ -42,8 +48,20 @@ lowest: ## test with the lowest versions that pyproject.toml allows, in an envir
 	$(LOWEST)/bin/python $(PIP) --constraint $(LOWEST)/constraints.txt --editable '.[test]'
 	$(LOWEST)/bin/python -m pytest
 
+examples: ## build, install, test and run the packages in examples/, in an environment of its own
+	$(PYTHON) -m venv --clear $(EXAMPLES)
+	$(EXAMPLES)/bin/python $(PIP) --constraint constraints.txt torch
+	$(EXAMPLES)/bin/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir $(EXAMPLES)/wheels . ./examples/*
+	$(EXAMPLES)/bin/python $(PIP) --constraint constraints.txt pytest $(EXAMPLES)/wheels/*.whl
+	set -e; for package in examples/*; do \
+		$(EXAMPLES)/bin/python -m pytest -p no:cacheprovider --config-file "$$package/pyproject.toml" "$$package/tests"; done
+	$(EXAMPLES)/bin/hepanom plugins --check
+	mkdir -p $(EXAMPLES)/work
+	cd $(EXAMPLES)/work && ../bin/python -m hepanom_pulses.simulate samples
+	set -e; cd $(EXAMPLES)/work; for package in ../../examples/*; do ../bin/hepanom run "$$package/recipe.yaml"; done
+
 clean: ## remove what make built; runs and their records stay
-	rm -rf .venv $(LOWEST) site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(LOWEST) $(EXAMPLES) site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # torch comes first and alone: pip then settles the rest around a torch that is already there.
 $(STAMP): pyproject.toml constraints.txt

@@ -148,7 +148,8 @@ def _scorers(scores: Path | None, params: Mapping[str, str]) -> tuple[str, ...]:
     if scores is not None:
         return tuple(name.removeprefix("score/") for name in _columns(scores) if name.startswith("score/"))
     places = sorted({int(key.split(".")[1]) for key in params if key.startswith("scores.")})
-    return tuple(params.get(f"scores.{place}.name", params.get(f"scores.{place}.use", "")) for place in places)
+    used = {place: params.get(f"scores.{place}.use", "").rpartition(":")[2] for place in places}
+    return tuple(params.get(f"scores.{place}.name", use) for place, use in used.items())
 
 
 def _columns(path: Path) -> list[str]:
