@@ -48,6 +48,7 @@ lowest: ## test with the lowest versions that pyproject.toml allows, in an envir
 	$(LOWEST)/bin/python $(PIP) --constraint $(LOWEST)/constraints.txt --editable '.[test]'
 	$(LOWEST)/bin/python -m pytest
 
+examples: export OMP_NUM_THREADS := 1
 examples: ## build, install, test and run the packages in examples/, in an environment of its own
 	$(PYTHON) -m venv --clear $(EXAMPLES)
 	$(EXAMPLES)/bin/python $(PIP) --constraint constraints.txt torch

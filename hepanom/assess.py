@@ -58,7 +58,7 @@ def assess(
     """Score and evaluate the test share; ``write`` is given its events, chunk by chunk, with their decision scores."""
     parts, recipe = detector.parts, detector.parts.recipe
     met: list[Met] = []
-    ids: list[UInt64[np.ndarray, " event"]] = []
+    ids: list[UInt64[np.ndarray, " _"]] = []
     beside: list[Variables] = []
     codes: dict[int, list[Float[np.ndarray, "replica _ latent"]]] = {}
     looked_at = recipe.evaluate.latent.events if recipe.evaluate.latent else LATENT_EVENTS
@@ -172,7 +172,7 @@ def _tally(detector: Detector, shares: Shares) -> dict[str, int]:
     return {**shares.tally, **{f"{what} (training events)": count for what, count in done.items()}}
 
 
-def _repeated(ids: Sequence[UInt64[np.ndarray, " event"]]) -> dict[str, int]:
+def _repeated(ids: Sequence[UInt64[np.ndarray, " _"]]) -> dict[str, int]:
     """Return how many entries are one more of an event: every interval is narrower than their number supports."""
     entries = np.concatenate(ids)
     more = len(entries) - len(np.unique(entries))
