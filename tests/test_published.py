@@ -39,7 +39,7 @@ CERN = {
         "license": {"attribution": "CC0"},
         "files": [
             {
-                "uri": f"{published.STORE}/eos/opendata/muons.root",
+                "uri": f"{published.STORE}/open/muons.root",
                 "size": len(DATA),
                 "checksum": f"adler32:{zlib.adler32(DATA):08x}",
             }
@@ -63,7 +63,7 @@ def portal(monkeypatch: pytest.MonkeyPatch) -> Any:
         "/api/records/1": json.dumps(ZENODO).encode(),
         "/api/records/1/files/jets.h5/content": DATA,
         "/api/records/2": json.dumps(CERN).encode(),
-        "/eos/opendata/muons.root": DATA,
+        "/open/muons.root": DATA,
         "/api/records/3": b"<html>We are moving</html>",
     }
     with served(files) as server:
