@@ -55,8 +55,8 @@ examples: ## build, install, test and run the packages in examples/, in an envir
 	$(EXAMPLES)/bin/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir $(EXAMPLES)/wheels . ./examples/*
 	$(EXAMPLES)/bin/python $(PIP) --constraint constraints.txt pytest $(EXAMPLES)/wheels/*.whl
 	set -e; for package in examples/*; do \
-		$(EXAMPLES)/bin/python -m pytest -p no:cacheprovider --config-file "$$package/pyproject.toml" "$$package/tests"; done
-	$(EXAMPLES)/bin/hepanom plugins --check
+		$(EXAMPLES)/bin/python -m pytest -p no:cacheprovider --config-file "$$package/pyproject.toml" "$$package/tests"; \
+		$(EXAMPLES)/bin/hepanom plugins --check "$$(basename "$$package")"; done
 	mkdir -p $(EXAMPLES)/work
 	cd $(EXAMPLES)/work && ../bin/python -m hepanom_pulses.simulate samples
 	set -e; cd $(EXAMPLES)/work; for package in ../../examples/*; do ../bin/hepanom run "$$package/recipe.yaml"; done
