@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pages import ROOT, blocks
+from click.testing import CliRunner
+from pages import ROOT, blocks, commands, untrue
 
 from hepanom import document, plugins
+from hepanom.cli import hepanom
 from hepanom.testing import Case, check
 
-SHOWN = {block.title: block.text for block in blocks(ROOT / "docs" / "plugins.md") if block.title}
+BLOCKS = list(blocks(ROOT / "docs" / "plugins.md"))
+SHOWN = {block.title: block.text for block in BLOCKS if block.title}
 KINDS = {"records": "reader", "largest": "transform", "linear": "model", "residual_norm": "scorer"}
 
 
@@ -55,3 +58,13 @@ def test_the_recipe_on_the_page_is_one(folder: Path, monkeypatch: pytest.MonkeyP
 
 def test_all_plugins_on_the_page_are_tried() -> None:
     assert {title for title in SHOWN if title.startswith("plugins/")} == {f"plugins/{name}.py" for name in KINDS}
+
+
+def test_the_page_shows_what_new_plugin_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    every = [command for block in BLOCKS if block.language == "console" for command in commands(block)]
+    begun = [command for command in every if command.words[:3] == ("hepanom", "new", "plugin")]
+    assert len(begun) == 2
+    for command in begun:
+        done = CliRunner().invoke(hepanom, command.words[1:])
+        assert (done.exit_code, untrue(command.shown, done.output)) == (0, []), done.output

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import RECIPE, arrays, build, same
 
@@ -80,6 +80,7 @@ def ids(shares: Shares) -> dict[str, list[int]]:
     return {name: [int(each) for chunk in shares.chunks(name) for each in chunk.event_id] for name in SHARES}
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 9), st.integers(1, 50), st.integers(1, 50), st.sampled_from([0, PLENTY]))
 def test_the_split_depends_on_neither_chunks_nor_parts_nor_memory(
     seed: int, chunk: int, size: int, memory: int

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import RECIPE
 
@@ -51,6 +51,7 @@ def drawn(seed: int, text: str = SEARCH) -> dict[str, Any]:
     return draws.draw(options(text), plain, lambda axis: draws.at_random(axis, generator))
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 2**32))
 def test_every_drawn_recipe_is_valid_and_lies_in_the_space(seed: int) -> None:
     values = drawn(seed)
