@@ -109,11 +109,9 @@ def _docstring(text: str) -> Iterator[str]:
 
 def _commands() -> Iterator[str]:
     yield COMMANDS
-    top = click.Context(hepanom, info_name="hepanom")
-    for name in hepanom.list_commands(top):
-        command = hepanom.commands[name]
-        context = click.Context(command, info_name=name, parent=top)
-        yield f"## hepanom {name}\n"
+    for context in _each(click.Context(hepanom, info_name="hepanom")):
+        command = context.command
+        yield f"## {context.command_path}\n"
         yield f"```text\n{' '.join(command.get_usage(context).split()).removeprefix('Usage: ')}\n```\n"
         for block in inspect.cleandoc(command.help or "").split("\n\n"):
             kept = block.startswith("\b\n")
@@ -125,6 +123,14 @@ def _commands() -> Iterator[str]:
             yield "|---|---|"
             yield from (f"| `{_bar(names)}` | {_cell(' '.join(about.split()))} |" for names, about in records)
             yield ""
+
+
+def _each(above: click.Context) -> Iterator[click.Context]:
+    """Yield the context of every command, of those in groups, too."""
+    assert isinstance(above.command, click.Group)
+    for name in above.command.list_commands(above):
+        context = click.Context(above.command.commands[name], info_name=name, parent=above)
+        yield from _each(context) if isinstance(context.command, click.Group) else (context,)
 
 
 def _table(rows: Iterable[Row], first: str = "key") -> Iterator[str]:
