@@ -5,6 +5,7 @@ Collectives are entered by every process in the same order. gloo carries them be
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ def joined(device: str) -> Iterator[None]:
     gpu = device != "cpu" and torch.cuda.is_available()
     if gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    importlib.import_module("torch.distributed.nn")  # later, its functions' defaults would keep the group's threads
     distributed.init_process_group("nccl" if gpu else "gloo")
     try:
         yield

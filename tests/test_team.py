@@ -24,14 +24,17 @@ from hepanom.stream import batches, select
 
 EVENTS, BATCH, EDGES = 90, 20, (0, 56, 90)  # processes with unequal numbers of events and of batches
 WORKER = """
-import sys
+import sys, weakref
 from safetensors.torch import save_file
+from torch import distributed
 import test_team
 from hepanom import team
 with team.joined("cpu"):
+    group = weakref.ref(distributed.group.WORLD)
     records, network = test_team.one_epoch(test_team.local(team.rank()))
     if team.rank() == 1:
         save_file({**network, "losses": records}, sys.argv[1])
+assert group() is None  # gloo's threads would outlive the interpreter and sometimes abort the process
 """
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
