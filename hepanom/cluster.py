@@ -18,6 +18,7 @@ from hepanom.contracts import Part, Reader, Sketch, State
 from hepanom.detector import Detector
 from hepanom.document import Document
 from hepanom.errors import HepanomError, InputError
+from hepanom.other_files import reader_of
 from hepanom.plugins import Parts
 from hepanom.preparation import Chosen, Measure, chosen, measure_piece
 from hepanom.result import Skipped
@@ -98,6 +99,11 @@ def _detector(folder: str, overrides: tuple[str, ...], only: tuple[str, ...]) ->
 
 
 @lru_cache(maxsize=2)
+def _reader(folder: str, overrides: tuple[str, ...], only: tuple[str, ...], files: tuple[str, ...]) -> Reader:
+    return reader_of(_detector(folder, overrides, only), files)
+
+
+@lru_cache(maxsize=2)
 def _parts(recipe: str, source: str) -> Parts:
     return plugins.build(document.parse(recipe, source))
 
@@ -115,5 +121,5 @@ def _score(
 ) -> tuple[list[pa.Table], list[Skipped]]:
     detector = _detector(folder, overrides, only)
     skipped: list[Skipped] = []
-    scored = output.scored_parts(detector, detector.parts.reader.on(files), [part], skipped)
+    scored = output.scored_parts(detector, _reader(folder, overrides, only, files), [part], skipped)
     return [table for _, table in scored], skipped

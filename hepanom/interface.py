@@ -21,6 +21,7 @@ from hepanom.document import Document
 from hepanom.errors import InputError, did_you_mean
 from hepanom.evaluate import Number
 from hepanom.events import Events
+from hepanom.other_files import reader_of
 from hepanom.progress import progress
 from hepanom.run import Outcome as Recorded
 from hepanom.run import run as run_recipe
@@ -131,11 +132,8 @@ class Detector(core.Detector):
             yield events
         elif isinstance(events, str | Path | Sequence):
             files = [str(file) for file in ([events] if isinstance(events, str | Path) else events)]
-            reader = self.parts.reader.on(files)
-            schema = reader.schema()
-            yield from (
-                Sample(found, schema).fitted(self.parts.schema) for _, found in read_parts(reader, reader.parts())
-            )
+            reader = reader_of(self, files)
+            yield from (chunk for _, chunk in read_parts(reader, reader.parts()))
         else:
             raise InputError(
                 f"found {type(events).__name__}; hepanom.from_numpy, from_pandas and their like make events of arrays"

@@ -19,7 +19,8 @@ from hepanom.drift import Binned
 from hepanom.errors import InputError
 from hepanom.events import Events
 from hepanom.monitored import QUANTILES, Asked, Flagged, Group, Monitored, Taken, compared, flagged_share, judged
-from hepanom.output import flag_of, reader_of
+from hepanom.other_files import reader_of
+from hepanom.output import flag_of
 from hepanom.reference_sample import Axis, Met, Reference, columns, matrix, measure, refuse_negative, watched
 from hepanom.result import Skipped
 from hepanom.shares import Shares

@@ -18,8 +18,9 @@ from hepanom.blame import blame
 from hepanom.contracts import Part, Reader
 from hepanom.detector import Detector, columns_of, decision, flags, score
 from hepanom.errors import InputError, did_you_mean
-from hepanom.events import Events, Schema
+from hepanom.events import Events
 from hepanom.files import written
+from hepanom.other_files import reader_of
 from hepanom.result import Skipped
 from hepanom.stream import read_parts, with_category
 
@@ -100,24 +101,14 @@ def _written_to(
     return friends.root_files(names, files, reader, parts, skim=skim)
 
 
-def reader_of(detector: Detector, files: Sequence[str]) -> Reader:
-    """Return the detector's reader for other files. Raises InputError where their inputs are not those it learnt."""
-    reader = detector.parts.reader.on(files)
-    before, now = detector.parts.schema, reader.schema()
-    if not _fit(before, now):
-        raise InputError(
-            f"{', '.join(files)}: the inputs differ from those of the training; {_difference(before, now)}"
-        )
-    return reader
-
-
 def flag_of(detector: Detector, wanted: str, option: str) -> str:
     """Return SCORER/RULE for the name of a flag: that itself, or RULE where there is one scorer."""
     known = list(dict.fromkeys(f"{entry.scorer}/{entry.name}" for entry in detector.thresholds))
     found = [name for name in known if wanted in (name, name.split("/", 1)[1], friends.branch(f"flag/{name}"))]
     if len(found) != 1:
-        what = f"stands for {' and for '.join(found)}" if found else "is no flag of this detector"
-        raise InputError(f"{option} {wanted!r} {what}; {did_you_mean(wanted, known)}")
+        many = f"stands for {' and for '.join(found)}; choose one"
+        none = f"is no flag of this detector; {did_you_mean(wanted, known)}"
+        raise InputError(f"{option} {wanted!r} {many if found else none}")
     return found[0]
 
 
@@ -143,23 +134,6 @@ def table_file(out: Path) -> Iterator[Callable[[Part | None, pa.Table], None]]:
             writers[0].write_table(table)
 
         yield write
-
-
-def _fit(before: Schema, now: Schema) -> bool:
-    """Say whether the inputs are the same; a unit that one of them does not state is no difference."""
-    if before.inputs.keys() != now.inputs.keys():
-        return False
-    pairs = [(before.inputs[name], now.inputs[name]) for name in before.inputs]
-    units = [unit for a, b in pairs for unit in zip(a.units, b.units, strict=False)]
-    return all((a.kind, a.columns, a.shape) == (b.kind, b.columns, b.shape) for a, b in pairs) and all(
-        a == b or "" in (a, b) for a, b in units
-    )
-
-
-def _difference(before: Any, now: Any) -> str:
-    old = {column for entry in before.inputs.values() for column in entry.columns}
-    new = {column for entry in now.inputs.values() for column in entry.columns}
-    return f"missing {sorted(old - new) or 'none'}, new {sorted(new - old) or 'none'}, or another order or unit"
 
 
 def to_table(detector: Detector, events: Events, values: Mapping[str, Float[np.ndarray, " event"]]) -> pa.Table:

@@ -22,13 +22,12 @@ from hepanom.events import Events, Schema
 from hepanom.facts import called
 from hepanom.options import check_options
 from hepanom.origin import Origin
-from hepanom.output import reader_of
+from hepanom.other_files import reader_of
 from hepanom.provenance import fingerprints
 from hepanom.result import Skipped
 from hepanom.show_thresholds import plain
 from hepanom.stream import is_background, read_parts, rule_weight, weighed, with_category
 from hepanom.thresholds import RULES, Rule, rule_mistake
-from hepanom.track import open_store
 
 LEFT_OUT = {"others": "other classes", "unknown": "unknown class"}
 
@@ -120,9 +119,9 @@ def folder_of(what: str, tracking: str | None) -> Path:
 
     Raises InputError where a server keeps it.
     """
-    if Path(what).is_dir():
+    if archive.holds_detector(what):
         return Path(what)
-    run = archive.fetch(open_store(address.existing(tracking)), what, finished=True)
+    _, run = archive.recorded(what, tracking, finished=True)
     if address.local_folder(run["artifacts"]) is None:
         raise InputError(
             f"{called(run, what)} keeps its detector on a server, which takes no additions; copy it and name the copy: "

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Int64, Shaped, UInt64
+from jaxtyping import Float, Int64, Shaped, UInt64
 
 from hepanom import notebook
 from hepanom.errors import InputError
 from hepanom.events import Events, Input, Jagged, Schema, hash64
 from hepanom.files import written
+from hepanom.matching import matched
 
 Columns = Mapping[str, Shaped[np.ndarray, " event"]]
 Inputs = Mapping[str, tuple[Input, Shaped[np.ndarray, "event ..."] | Jagged]]
@@ -95,40 +96,7 @@ class Sample:
         Columns of a table beyond those of the schema stay behind; a class that it does not have becomes unknown. Raises
         InputError where an input or a column is missing, or is stated in another unit.
         """
-        inputs: dict[str, Any] = {}
-        for name, wanted in schema.inputs.items():
-            here = next((each for each in (name, *self.schema.inputs) if self._kind(each) == wanted.kind), None)
-            if here is None:
-                raise InputError(f"the events have no {wanted.kind}, which the detector learnt from as {name!r}")
-            entry, values = self.schema.inputs[here], self.events.inputs[here]
-            lost = [column for column in wanted.columns if column not in entry.columns]
-            if lost or entry.shape != wanted.shape:
-                what = f"lack the columns {', '.join(lost)}" if lost else f"are {entry.shape}, not {wanted.shape}"
-                raise InputError(f"{here!r}: the events {what}; the detector learnt from {', '.join(wanted.columns)}")
-            order = [entry.columns.index(column) for column in wanted.columns]
-            for column, unit, index in zip(wanted.columns, wanted.units, order, strict=True):
-                if entry.units[index] != unit and "" not in (entry.units[index], unit):
-                    raise InputError(f"{column!r} is in {entry.units[index]}; the detector learnt from it in {unit}")
-            if isinstance(values, Jagged):
-                inputs[name] = Jagged(values.values[:, order], values.offsets)
-            else:
-                inputs[name] = values if order == list(range(values.shape[1])) else values[:, order]
-        return replace(self.events, inputs=inputs, label=self._labels(schema.classes), target=self._target(schema))
-
-    def _kind(self, name: str) -> str | None:
-        return self.schema.inputs[name].kind if name in self.schema.inputs else None
-
-    def _labels(self, classes: Sequence[str]) -> Int[np.ndarray, " event"]:
-        """Return the labels as another list of classes counts them."""
-        index = [classes.index(name) if name in classes else -1 for name in self.schema.classes]
-        return np.asarray(np.array([*index, -1], np.int64)[self.events.label])
-
-    def _target(self, schema: Schema) -> Any:
-        if not schema.targets:
-            return None
-        if self.schema.targets != schema.targets:
-            raise InputError(f"the events lack the targets {', '.join(schema.targets)}")
-        return self.events.target
+        return matched(self.events, self.schema, schema)
 
 
 def sample_of(

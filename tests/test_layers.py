@@ -19,7 +19,7 @@ FILES = sorted(path for folder in ("hepanom", "plugins") for path in (ROOT / fol
 LAYERS = (
     {"errors", "notebook"},
     {"events", "metrics", "files", "document", "address", "team", "efficiency", "machine", "hookspecs", "blame"},
-    {"cache", "download"},
+    {"cache", "download", "matching"},
     {"bootstrap", "drift", "contracts", "options", "pinball", "packages", "sample", "terminal"},
     {"conditional", "provenance", "returned", "from_arrays", "offered"},
     {"catalogue", "published", "kept_schema", "words"},
@@ -65,6 +65,7 @@ LAYERS = (
     {"overview_figure", "starter"},
     {"train", "shares", "prepared"},
     {"detector", "checkpoint", "stack"},
+    {"other_files"},
     {"preparation", "output", "insight", "cutting", "decisions"},
     {"fit", "gallery", "displays", "monitor", "sampling", "sculpting"},
     {"assess", "storage", "show_thresholds"},

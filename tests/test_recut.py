@@ -292,8 +292,7 @@ def test_a_mistake_on_the_command_line_names_the_option(
 
 def test_a_detector_on_a_server_is_not_changed_but_what_to_do_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     run = {"run_id": "12ab", "name": "night", "start": 0, "artifacts": "mlflow-artifacts:/1/12ab/artifacts"}
-    monkeypatch.setattr(recut.archive, "fetch", lambda *_, **__: run)
-    monkeypatch.setattr(recut, "open_store", lambda _: None)
+    monkeypatch.setattr(recut.archive, "recorded", lambda *_, **__: (None, run))
     with pytest.raises(
         InputError, match=r"on a server.*mlflow artifacts download --run-id 12ab --artifact-path detector"
     ):

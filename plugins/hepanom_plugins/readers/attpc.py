@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,8 +19,6 @@ from hepanom_plugins.readers.faults import Faults
 from hepanom_plugins.readers.files import OnBadFile, base, match_files
 from hepanom_plugins.readers.peaks import Peaks
 from hepanom_plugins.readers.roles import Roles, blamed_on
-
-log = logging.getLogger(__name__)
 
 Paths = str | tuple[str, ...]
 
@@ -137,10 +134,8 @@ class ATTPC(Peaks, Faults, Roles, Reader):
         """Return this reader for other files; the optional columns that they lack are left out and logged."""
         beside = self._layout(match_files(files)[0]).header().beside
         absent = {column for role, column in self.roles() if role != "id" and column not in beside}
-        if absent:
-            log.info("%s: without %s", files[0], ", ".join(sorted(absent)))
         classes = self.classes or dict.fromkeys(self.files, ())
-        return replace(self.without(absent), path=tuple(files), files={}, classes=classes)
+        return replace(self.without(absent, files[0]), path=tuple(files), files={}, classes=classes)
 
     def unread(self) -> Sequence[Unread]:
         """List the other columns of the first file that can be read, those of points and those of events."""

@@ -19,6 +19,7 @@ from hepanom.events import Events, Input, Schema
 from hepanom_plugins.readers import mistakes
 from hepanom_plugins.readers.expressions import parse
 from hepanom_plugins.readers.files import OnBadFile, base, find_files
+from hepanom_plugins.readers.groups import NO_CLASS, Group, common_weight, grouped, regrouped
 from hepanom_plugins.readers.objects import cloud, lead, lengths, members, per_event
 from hepanom_plugins.readers.roles import Roles
 
@@ -43,15 +44,6 @@ class Columns(Protocol):
 
     def chunks(self, names: Sequence[str], rows: range, size: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (rows, arrays) of some ``size`` bytes, one after the other: numpy, or awkward for lists and text."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Files of one class, with what their events weigh."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-    path: Annotated[str | tuple[str, ...], Field(description="file, glob, folder or address, or several of them")]
-    weight: Annotated[float | str | None, Field(description="of each event: a number or an expression")] = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +88,7 @@ class Columnar(Roles, Reader):
         """Describe the events from the headers of all files."""
         first, names, needed = "", tuple[str, ...](), list[str]()
         known: Mapping[str, Kind] = {}
-        for file, _ in self._listed():
+        for file, group in self._listed():
             try:
                 with self.opened(file) as content:
                     found = content.kinds
@@ -106,11 +98,14 @@ class Columnar(Roles, Reader):
                 continue
             if not first:
                 first, known = file, found
-                needed, names = self._read(known, first), self._names(known)
+                self._check_options(known, first, group)
+                needed, names = self._needed(known, NO_CLASS), self._names(known)
             for column in needed:
                 if found.get(column) != known[column]:
                     what = f"is {found[column]}" if column in found else "is not there"
                     raise InputError(f"{file}: {self.called} {column!r} {what}, in {first} it is {known[column]}")
+            if wrong := dict(mistakes.in_expressions(self._expressions(group), found, self.called)):
+                raise OptionError(wrong.items(), file)
         if not first:
             raise InputError("none of the files can be read")
         inputs = {}
@@ -125,10 +120,10 @@ class Columnar(Roles, Reader):
     def parts(self) -> Sequence[Part]:
         """List ranges of rows of some 64 MB; a broken file is one part with a problem where they are skipped."""
         found: list[Part] = []
-        for file, _ in self._listed():
+        for file, group in self._listed():
             try:
                 with self.opened(file) as content:
-                    edges = content.edges(self._read(content.kinds, file), PART_BYTES)
+                    edges = content.edges(self._read(content.kinds, file, group), PART_BYTES)
             except BrokenFileError as error:
                 if self.on_bad_file == "stop":
                     raise
@@ -145,37 +140,51 @@ class Columnar(Roles, Reader):
         """
         group = dict(self._listed())[part.file]
         with self.opened(part.file) as content:
-            columns, names = self._read(content.kinds, part.file), self._names(content.kinds)
+            columns, names = self._read(content.kinds, part.file, group), self._names(content.kinds)
             first = part.start
             for count, arrays in content.chunks(columns, range(part.start, part.stop), CHUNK_BYTES):
                 yield self._events(arrays, names, np.arange(first, first + count), part.file, group)
                 first += count
 
     def on(self: C, files: Sequence[str]) -> C:
-        """Return this reader for other files; roles whose columns they lack are left out."""
-        file = find_files(files, self.suffix)[0]
-        with self.opened(file) as content:
+        """Return this reader for other files; roles whose columns they lack are left out.
+
+        Files of ``files`` keep their class and its weight; others have no class, and the weight that all classes share.
+        """
+        asked = find_files(files, self.suffix)
+        with self.opened(asked[0]) as content:
             known = {*content.kinds, *self.derive}
-        absent = {text for role, text in self.roles() if role != "id" and not known.issuperset(parse(text).names)}
-        classes: dict[str, tuple[str | int | float, ...]] = self.classes or dict.fromkeys(self.files, ())
-        return replace(self.without(absent), path=tuple(files), files={}, classes=classes)
+        groups: Any = regrouped(self.files, asked, self.suffix)
+        others = [file for file in asked if not any(file in group.path for group in groups.values())]
+        roles = replace(self, path=tuple(asked), weight=self.weight or common_weight(groups, others))
+        absent = {text for role, text in roles.roles() if role != "id" and not known.issuperset(parse(text).names)}
+        roles = roles.without(absent, asked[0])
+        if len(others) < len(asked):
+            return replace(roles, files=groups)
+        return replace(roles, files={}, classes=self.classes or dict.fromkeys(self.files, ()))
 
     def unread(self) -> Sequence[Unread]:
         """List the other columns of the first file that can be read; its first rows tell how long their lists are."""
-        for file, _ in self._listed():
+        for file, group in self._listed():
             with suppress(BrokenFileError), self.opened(file) as content:
-                read = {*self._read(content.kinds, file)}
+                read = {*self._read(content.kinds, file, group)}
                 return _described(content, [name for name in content.kinds if name not in read])
         return ()
 
     def _listed(self) -> list[tuple[str, Group]]:
-        """List the files with their group. Raises InputError for two that would give the same event ids."""
-        if (self.path is None) == (not self.files):
+        """List the files with their group. Raises InputError for two that would give the same event ids.
+
+        With ``path`` beside ``files``, as for other files than those of the training, that lists all of them.
+        """
+        groups = grouped(self.files)
+        found = [(file, group) for group in groups.values() for file in find_files(group.path, self.suffix)]
+        if self.path is not None:
+            every, of = find_files(self.path, self.suffix), dict(found)
+            if lost := sorted(of.keys() - {*every}):
+                raise InputError(f"set one of `path` and `files`: {lost[0]} is in `files` and not in `path`")
+            found = [(file, of.get(file, NO_CLASS)) for file in every]
+        elif not groups:
             raise InputError("set one of `path` and `files`")
-        groups: list[Group] = [] if self.path is None else [Group(self.path)]
-        for entry in self.files.values():
-            groups.append(entry if isinstance(entry, Group) else Group(entry))
-        found = [(file, group) for group in groups for file in find_files(group.path, self.suffix)]
         names: dict[str, str] = {}
         for file, _ in found:
             twin = names.setdefault(base(file), file)
@@ -185,14 +194,14 @@ class Columnar(Roles, Reader):
             raise InputError("a file is in two groups of `files`; an event has one class")
         return found
 
-    def _expressions(self) -> list[tuple[Place, str]]:
-        """List every expression with its place in the options, those of ``derive`` first."""
-        groups = [(name, group) for name, group in self.files.items() if isinstance(group, Group)]
+    def _expressions(self, group: Group) -> list[tuple[Place, str]]:
+        """List every expression for files of a group with its place in the options, those of ``derive`` first."""
+        own = [name for name, other in grouped(self.files).items() if other == group and group.weight is not None]
         return [
             *((("derive", name), text) for name, text in self.derive.items()),
             *([(("cut",), self.cut)] if self.cut else []),
             *self.places(),
-            *((("files", name, "weight"), group.weight) for name, group in groups if isinstance(group.weight, str)),
+            *((("files", name, "weight"), str(group.weight)) for name in own),
         ]
 
     def _lists(self) -> list[tuple[Place, str]]:
@@ -200,9 +209,9 @@ class Columnar(Roles, Reader):
         clouds: list[tuple[Place, str]] = [(("points", name), text) for name, text in self.points.items()]
         return [*clouds, *((("leading", text), text) for text in self.leading)]
 
-    def _check_options(self, known: Mapping[str, Kind], file: str) -> None:
+    def _check_options(self, known: Mapping[str, Kind], file: str, group: Group) -> None:
         """Raise OptionError for all that the columns of a file show to be wrong with the options."""
-        found = dict(mistakes.in_expressions(self._expressions(), known, self.called))
+        found = dict(mistakes.in_expressions(self._expressions(group), known, self.called))
         found |= dict(mistakes.in_lists(self._lists(), known, self.called))
         found |= dict(mistakes.in_features(self.features, known, self.called))
         flat = self._flat(known)
@@ -221,14 +230,21 @@ class Columnar(Roles, Reader):
         return [*(name for name, kind in known.items() if kind == "number"), *self.derive, *objects]
 
     def _names(self, known: Mapping[str, Kind]) -> tuple[str, ...]:
-        """Return the feature columns."""
-        return self.chosen(self._flat(known)) if self.features else ()
+        """Return the feature columns; what weighs an event is none, unless ``features`` says so in full."""
+        weights = [self.weight, *(group.weight for group in grouped(self.files).values())]
+        stated = (parse(str(weight)) for weight in weights if weight is not None)
+        unasked = {name for expression in stated for name in expression.names} - {*self.features}
+        return self.chosen([name for name in self._flat(known) if name not in unasked]) if self.features else ()
 
-    def _read(self, known: Mapping[str, Kind], file: str) -> list[str]:
+    def _read(self, known: Mapping[str, Kind], file: str, group: Group) -> list[str]:
         """Return the columns that are read. Raises OptionError for one that an option names and the file lacks."""
-        self._check_options(known, file)
+        self._check_options(known, file, group)
+        return self._needed(known, group)
+
+    def _needed(self, known: Mapping[str, Kind], group: Group) -> list[str]:
+        """Return the columns that features, expressions and lists are made of."""
         needed = [name for name in self._names(known) if name in known]
-        needed += [name for _, text in self._expressions() for name in parse(text).names if name in known]
+        needed += [name for _, text in self._expressions(group) for name in parse(text).names if name in known]
         needed += [column for _, text in self._lists() for column in members(text).values()]
         return list(dict.fromkeys(needed))
 
@@ -258,9 +274,8 @@ class Columnar(Roles, Reader):
             columns["weight"] = per_event(parse(text), columns, len(rows))
         flat = {column: columns[column] for _, column in roles.roles()}
         events = roles.events(flat, inputs, rows, file, self.counter)
-        if self.files:
-            index = [g if isinstance(g, Group) else Group(g) for g in self.files.values()].index(group)
-            events = replace(events, label=np.full(len(rows), index))
+        if group in (groups := [*grouped(self.files).values()]):
+            events = replace(events, label=np.full(len(rows), groups.index(group)))
         beside = {self.counter: rows, **events.beside}
         return replace(events, beside=beside, tally={what: count for what, count in tally.items() if count})
 

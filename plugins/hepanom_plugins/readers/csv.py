@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +18,6 @@ from hepanom.events import Events, Input, Schema, hash64
 from hepanom_plugins.readers.delimited import Table, Type, guess_types, hold_text, read_header, read_rows
 from hepanom_plugins.readers.files import OnBadFile, base, blame_the_file_first, match_files
 from hepanom_plugins.readers.roles import TILE, Roles, blamed_on, matched
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,10 +79,8 @@ class Csv(Roles, Reader):
         """Return this reader for other files; the optional columns that they lack are left out and logged."""
         names = read_header(match_files(files)[0], self.separator)
         absent = {column for role, column in self.roles() if role != "id" and column not in names}
-        if absent:
-            log.info("%s: without %s", files[0], ", ".join(sorted(absent)))
         types = {column: kind for column, kind in self.types.items() if column not in absent}
-        return replace(self.without(absent), path=tuple(files), types=types)
+        return replace(self.without(absent, files[0]), path=tuple(files), types=types)
 
     def unread(self) -> Sequence[Unread]:
         """List the other columns."""

@@ -86,7 +86,8 @@ def parse(text: str) -> Expression:
     parser = _Parser(text)
     evaluate = parser.binary(0)
     if parser.kind != "end":
-        parser.fail(f"unexpected {parser.value!r}")
+        meant = {"and": "; write &", "or": "; write |"}.get(parser.value, "")
+        parser.fail(f"unexpected {parser.value!r}{meant}")
     return Expression(text, tuple(dict.fromkeys(parser.names)), evaluate)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,8 +21,6 @@ from hepanom_plugins.readers.datasets import Picture, Place
 from hepanom_plugins.readers.files import OnBadFile, base, match_files
 from hepanom_plugins.readers.roles import Roles, blamed_on
 from hepanom_plugins.readers.unread import columns_left, elsewhere
-
-log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 16_000_000  # as they lie in the file
 PART_BYTES = 64_000_000
@@ -158,9 +155,7 @@ class Hdf5(Roles, Reader):
                 continue
             break
         absent = {column for role, column in self.roles() if role != "id" and column not in {**columns, **others}}
-        if absent:
-            log.info("%s: without %s", file, ", ".join(sorted(absent)))
-        return replace(self.without(absent), path=tuple(files))
+        return replace(self.without(absent, file), path=tuple(files))
 
     def unread(self) -> Sequence[Unread]:
         """List the other columns, and all other datasets, of the first file that can be read."""

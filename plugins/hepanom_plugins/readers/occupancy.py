@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,8 +19,6 @@ from hepanom.events import Events, Input, Schema
 from hepanom_plugins.readers.counts import Counts, Header, Normalize, Source, entries, normalized, told
 from hepanom_plugins.readers.files import OnBadFile, base, match_files
 from hepanom_plugins.readers.roles import Roles, blamed_on
-
-log = logging.getLogger(__name__)
 
 PART_BYTES = 48_000_000
 NEGATIVE_OR_INFINITE = "counts are finite and not negative; a masked channel is NaN, or a value of `missing`"
@@ -149,12 +146,10 @@ class Occupancy(Roles, Reader):
         """Return this reader for other files; the optional columns that they lack are left out and logged."""
         columns = {*self._source(match_files(files)[0]).header().columns, "entries"}
         absent = {column for role, column in self.roles() if role != "id" and column not in columns}
-        if absent:
-            log.info("%s: without %s", files[0], ", ".join(sorted(absent)))
         number = self.number
         for name in absent.intersection(self._groups()):
             number = number and number.replace(f"(?P<{name}>", "(")  # a group without name is no column
-        return replace(self.without(absent), path=tuple(files), number=number)
+        return replace(self.without(absent, files[0]), path=tuple(files), number=number)
 
     def beside(self) -> tuple[str, ...]:
         """Return the columns that travel beside the events: those of roles, the groups of ``number``, the entries."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ TILE = 2048  # rows transposed at a time: they stay in the cache
 
 Columns = Mapping[str, Shaped[np.ndarray, " event"]]
 
+log = logging.getLogger(__name__)
 R = TypeVar("R", bound="Roles")  # beartype cannot read Self in a method
 
 
@@ -113,8 +115,10 @@ class Roles:
                 other = dict(class_of)[value]
                 yield ("classes", name), f"{value!r} cannot be both {name!r} and {other!r}"
 
-    def without(self: R, absent: set[str]) -> R:
-        """Return these roles less the optional columns that other files lack; what makes an event unique stays."""
+    def without(self: R, absent: set[str], file: str) -> R:
+        """Return these roles less the optional columns that a file lacks, and log them; an event's id stays."""
+        if absent:
+            log.info("%s: without %s", file, ", ".join(sorted(absent)))
         return replace(
             self,
             label=None if self.label in absent else self.label,

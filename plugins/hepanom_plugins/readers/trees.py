@@ -51,7 +51,7 @@ class Tree:
         for start in range(rows.start, rows.stop, whole):
             with blamed(self.file):
                 found = next(reading)
-            arrays = {name: found[name] for name in names}
+            arrays = {name: found[self._place(name)] for name in names}
             if library == "ak":
                 arrays |= {name: ak.to_numpy(arrays[name]) for name in flat}
             count = min(whole, rows.stop - start)
@@ -87,7 +87,12 @@ class Tree:
         with blamed(self.file):
             found = self.content.arrays(list(self.kinds), entry_start=rows.start, entry_stop=rows.stop, library="ak")
         kept = found[entries - rows.start]
-        return {name: ak.to_numpy(kept[name]) if kind == "number" else kept[name] for name, kind in self.kinds.items()}
+        columns = ((name, kind, kept[self._place(name)]) for name, kind in self.kinds.items())
+        return {name: ak.to_numpy(column) if kind == "number" else column for name, kind, column in columns}
+
+    def _place(self, name: str) -> str | tuple[str, ...]:
+        """Return where an array lies in what uproot returns: members of an RNTuple's record lie in the record."""
+        return name if isinstance(self.content, uproot.TTree) else tuple(name.split("."))
 
 
 @contextmanager
@@ -128,18 +133,32 @@ def _name(file: str, directory: Any, tree: str | None) -> str:
         return tree
     if tree is None and len(trees) == 1:
         return trees[0]
-    known = ", ".join(trees) or f"none, but {', '.join(kinds) or 'nothing'}"
+    if not trees:
+        raise InputError(f"{file}: holds no tree, but {', '.join(sorted(kinds)) or 'nothing at all'}")
     wanted = f"there is no tree {tree!r}" if tree else "the option `tree` must choose"
-    raise InputError(f"{file}: {wanted}; trees are: {known}")
+    raise InputError(f"{file}: {wanted}; trees are: {', '.join(trees)}")
 
 
 def kinds(tree: Any) -> dict[str, Kind]:
-    """Return what every branch of a TTree or field of an RNTuple holds, by name."""
+    """Return what every branch of a TTree or field of an RNTuple holds, by name: ``jet.pt`` is a record's member."""
     if isinstance(tree, uproot.TTree):
         branches = tree.iteritems(recursive=True, full_paths=False)
         return {name: _interpreted(branch.interpretation) for name, branch in branches if not branch.branches}
-    form = tree.arrays(entry_stop=0).layout
-    return {name: _kind_of(form.content(name)) for name in form.fields if not name.startswith("_")}
+    return dict(_fields(tree.arrays(entry_stop=0).layout))
+
+
+def _fields(form: Any) -> Iterator[tuple[str, Kind]]:
+    """Yield the name and the kind of every field of an RNTuple, those of records by their members."""
+    for name in form.fields:
+        field = form.content(name)
+        record = field.content if field.is_list else field
+        if name.startswith("_"):
+            continue
+        if record.is_record:
+            members = ((member, record.content(member)) for member in record.fields)
+            yield from ((f"{name}.{member}", _kind_of(inner, lists=field.is_list)) for member, inner in members)
+        else:
+            yield name, _kind_of(record, lists=field.is_list)
 
 
 def _interpreted(interpretation: Any) -> Kind:
@@ -151,10 +170,9 @@ def _interpreted(interpretation: Any) -> Kind:
     return ("numbers" if jagged else "number") if plain else "other"
 
 
-def _kind_of(layout: Any) -> Kind:
-    if layout.is_list and layout.parameter("__array__") == "string":
-        return "text"
-    inner = layout.content if layout.is_list else layout
-    if not inner.is_numpy or inner.purelist_depth != 1:
+def _kind_of(layout: Any, *, lists: bool) -> Kind:
+    if layout.parameter("__array__") in ("string", "char"):
+        return "other" if lists and layout.is_list else "text"
+    if not layout.is_numpy or layout.purelist_depth != 1:
         return "other"
-    return "numbers" if layout.is_list else "number"
+    return "numbers" if lists else "number"

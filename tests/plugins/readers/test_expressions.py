@@ -128,6 +128,7 @@ def test_huge_powers_are_infinite_at_once() -> None:
     [
         ("eta + ", r"expression 'eta \+ ', character 6: expected a number, a column or a function, found 'the end'"),
         ("abs eta", r"character 5: unexpected 'eta'"),
+        ("eta > 1 and pt > 2", r"unexpected 'and'; write &"),
         ("foor(eta)", r"there is no function 'foor'; did you mean 'floor'"),
         ("hypot(eta)", r"hypot takes 2 arguments, found 1"),
         ("1 < eta < 2", r"comparisons do not chain; write a < b & b < c"),

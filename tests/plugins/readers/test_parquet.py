@@ -15,6 +15,7 @@ from hepanom.contracts import Part
 from hepanom.errors import BrokenFileError, InputError
 from hepanom.events import Events, Jagged, hash64
 from hepanom_plugins.readers import columnar
+from hepanom_plugins.readers.groups import Group
 from hepanom_plugins.readers.parquet import Parquet
 
 NUMBER = 500
@@ -88,7 +89,7 @@ def test_a_null_is_missing_and_a_null_list_is_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize("writer", ["awkward", "arrow"])
 def test_members_of_records_are_columns_and_of_lists_of_records_points(tmp_path: Path, writer: str) -> None:
     made = ak.zip(
-        {"met": ak.zip({"x": ak.num(PT), "phi": np.ones(NUMBER)}), "jet": ak.zip({"pt": PT, "e": 2 * PT})},
+        {"met": ak.zip({"phi": np.ones(NUMBER), "x": ak.num(PT)}), "jet": ak.zip({"e": 2 * PT, "pt": PT})},
         depth_limit=1,
     )
     path = str(tmp_path / "a.parquet")
@@ -98,7 +99,7 @@ def test_members_of_records_are_columns_and_of_lists_of_records_points(tmp_path:
         pq.write_table(pa.Table.from_pylist(ak.to_list(made)), path, row_group_size=70)
     reader = Parquet(path=path, points={"jets": "jet.{e,pt}"}, leading={"jet.{pt}": 2}, cut="num(jet.pt) > 0")
     events = read(reader)
-    assert reader.schema().inputs["features"].columns == ("met.x", "met.phi", "jet.pt[0]", "jet.pt[1]")
+    assert reader.schema().inputs["features"].columns == ("met.phi", "met.x", "jet.pt[0]", "jet.pt[1]")
     kept = PT[ak.num(PT) > 0]
     jets = events.inputs["jets"]
     assert isinstance(jets, Jagged)
@@ -135,7 +136,7 @@ def test_folders_addresses_and_groups_of_files(tmp_path: Path) -> None:
         write(tmp_path / f"{name}.parquet")
     assert len(read(Parquet(path=str(tmp_path)))) == 2 * NUMBER
     assert len(read(Parquet(path=(tmp_path / "a.parquet").as_uri()))) == NUMBER
-    files: Any = {"background": str(tmp_path / "a.parquet"), "signal": columnar.Group(str(tmp_path / "b.parquet"), 0.5)}
+    files: Any = {"background": str(tmp_path / "a.parquet"), "signal": Group(str(tmp_path / "b.parquet"), 0.5)}
     events = read(Parquet(files=files, features=("met",)))
     np.testing.assert_array_equal(events.label, np.repeat([0, 1], NUMBER))
     np.testing.assert_array_equal(events.weight, np.repeat([1, 0.5], NUMBER))

@@ -15,7 +15,7 @@ from hepanom.contracts import Part
 from hepanom.errors import BrokenFileError, InputError
 from hepanom.events import Events, Jagged
 from hepanom_plugins.readers import columnar
-from hepanom_plugins.readers.columnar import Group
+from hepanom_plugins.readers.groups import Group
 from hepanom_plugins.readers.root import Root
 
 NUMBER = 500
@@ -83,14 +83,16 @@ def test_without_a_choice_all_flat_numbers_are_features(tmp_path: Path) -> None:
     assert reader.schema().beside == ("entry", "run", "event")
 
 
-@pytest.mark.parametrize("rntuple", [False, True])
-def test_jagged_branches_become_points_and_leading_objects(tmp_path: Path, rntuple: bool) -> None:
+@pytest.mark.parametrize(("rntuple", "jet"), [(False, "jet_"), (True, "jet_"), (True, "jet.")])
+def test_jagged_branches_become_points_and_leading_objects(tmp_path: Path, rntuple: bool, jet: str) -> None:
     made = columns()
+    records = {"met": made["met"], "jet": ak.zip({"pt": made["jet_pt"], "e": made["jet_e"]})}
     reader = Root(
-        path=write(tmp_path / "a.root", made, rntuple=rntuple),
-        features=("jet_*",),
-        points={"jets": "jet_{pt,e}"},
-        leading={"jet_{pt}": 2},
+        path=write(tmp_path / "a.root", records if jet == "jet." else made, rntuple=rntuple),
+        features=(f"{jet}*",),
+        derive={f"{jet}ht": f"sum({jet}pt)"},
+        points={"jets": jet + "{pt,e}"},
+        leading={jet + "{pt}": 2},
     )
     events, jets = read(reader), read(reader).inputs["jets"]
     assert isinstance(jets, Jagged)
@@ -98,10 +100,10 @@ def test_jagged_branches_become_points_and_leading_objects(tmp_path: Path, rntup
     for row, (pts, energies) in enumerate(zip(made["jet_pt"].to_list(), made["jet_e"].to_list(), strict=True)):
         here = jets.values[jets.offsets[row] : jets.offsets[row + 1]]
         np.testing.assert_array_equal(here, np.column_stack([pts, energies]).astype(np.float32).reshape(-1, 2))
-        first = [*pts, np.nan, np.nan][:2]
-        np.testing.assert_array_equal(np.asarray(events.inputs["features"])[row], np.float32(first))
+        expected = [np.sum(pts), *[*pts, np.nan, np.nan][:2]]
+        np.testing.assert_allclose(np.asarray(events.inputs["features"])[row], np.float32(expected), rtol=1e-6)
     beyond = int(np.maximum(ak.num(made["jet_pt"]) - 2, 0).to_numpy().sum())
-    assert events.tally == {"objects of jet_{pt} beyond the leading 2": beyond}
+    assert events.tally == {f"objects of {jet}{{pt}} beyond the leading 2": beyond}
 
 
 def test_a_cut_removes_and_counts_and_keeps_the_entries(tmp_path: Path) -> None:
@@ -124,9 +126,46 @@ def test_groups_are_classes_with_weights_of_their_own(tmp_path: Path) -> None:
     np.testing.assert_allclose(events.weight[2 * NUMBER :], 0.5 * columns(seed=2)["w"])
     fixed = read(Root(files={"signal": Group(paths[2], 0.25)}, features=("met",)))
     assert set(fixed.weight) == {0.25}
-    scored = reader.on([paths[1]])
-    assert scored.schema().classes == ("qcd", "signal")
-    assert set(read(scored).label) == {-1}
+
+
+def test_other_files_have_the_classes_and_weights_of_those_that_they_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write(tmp_path / f"{name}.root", columns(seed=seed)) for seed, name in enumerate("abc")]
+    groups = {"qcd": Group((paths[0], paths[1]), "w"), "signal": Group(paths[2], "0.5 * w")}
+    monkeypatch.chdir(tmp_path)
+    both = Root(files=groups).on(["c.root", "b.root"])
+    assert both.schema().classes == ("qcd", "signal")
+    events = read(both)
+    assert events.label.tolist() == [1] * NUMBER + [0] * NUMBER
+    np.testing.assert_allclose(events.weight, np.concatenate([0.5 * columns(seed=2)["w"], columns(seed=1)["w"]]))
+    assert "weighs 1" not in caplog.text
+
+    new = write(tmp_path / "new.root", columns(seed=3))
+    strange = Root(files=groups).on([new, paths[0]])
+    events = read(strange)
+    assert strange.schema().classes == ("qcd", "signal")
+    assert events.label.tolist() == [-1] * NUMBER + [0] * NUMBER
+    assert set(events.weight[:NUMBER]) == {1.0}
+    assert f"{new}: every event weighs 1: `files` gives each class a weight of its own" in caplog.text
+    plain = {"qcd": paths[0], "signal": paths[2]}
+    assert read(Root(files=plain).on([new, paths[2]])).label.tolist() == [-1] * NUMBER + [1] * NUMBER
+
+    alike = {"qcd": Group(paths[0], "2 * w"), "signal": Group(paths[2], "2 * w")}
+    np.testing.assert_allclose(read(Root(files=alike).on([new])).weight, 2 * columns(seed=3)["w"])
+    Path(paths[0]).unlink()
+    assert set(read(Root(files=groups).on([paths[1]])).label) == {-1}  # what qcd was made of is not there any more
+
+
+def test_what_weighs_an_event_is_no_feature_and_is_asked_of_its_own_files_alone(tmp_path: Path) -> None:
+    data = write(tmp_path / "data.root", {name: values for name, values in columns().items() if name != "w"})
+    paths = [write(tmp_path / "a.root"), write(tmp_path / "b.root")]
+    reader = Root(files={"data": data, "ttbar": Group(paths[0], "w"), "signal": Group(paths[1], "2 * w")})
+    assert reader.schema().inputs["features"].columns == ("run", "event", "met", "good", "njet_pt", "njet_e")
+    assert set(read(reader).weight[:NUMBER]) == {1.0}
+    wrong = Root(files={"data": data, "signal": Group(paths[1], "2 * v")})
+    with pytest.raises(InputError, match=r"b\.root: files\.signal\.weight: '2 \* v': there is no branch 'v'"):
+        wrong.schema()
 
 
 @pytest.mark.parametrize("rntuple", [False, True])
