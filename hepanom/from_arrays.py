@@ -34,13 +34,15 @@ def from_numpy(
     classes: Sequence[str] | None = None,
     id: Any = None,
     beside: Mapping[str, Any] | None = None,
+    missing: Sequence[float] = (),
 ) -> Sample:
     """Return events from an array: (event, feature), or images (event, row, column), (event, channel, row, column).
 
     ``columns`` names the features or channels. ``label`` holds the name of each event's class, or its index in
     ``classes`` (-1: unknown). ``id`` is an array, or several, of what makes an event unique, such as run and event
-    number. ``beside`` are columns that travel along, such as a mass on which a cut depends. Raises InputError for
-    arrays that do not fit together.
+    number. ``beside`` are columns that travel along, such as a mass on which a cut depends. ``missing`` are the values
+    that mean missing and become NaN, as by a reader's option of that name. Raises InputError for arrays that do not fit
+    together.
 
     >>> import numpy as np, hepanom
     >>> sample = hepanom.from_numpy(np.eye(3), columns=["pt", "eta", "mass"], label=["qcd", "top", "qcd"])
@@ -62,7 +64,7 @@ def from_numpy(
     ids = None if id is None else [np.asarray(id)] if _flat(id) else [np.asarray(each) for each in id]
     inputs = {"features" if kind == "table" else "image": (entry, array)}
     carried = {name: np.asarray(column) for name, column in (beside or {}).items()}
-    return sample_of(inputs, weight, label, classes, ids, carried)
+    return sample_of(_blanked(inputs, missing), weight, label, classes, ids, carried)
 
 
 def from_pandas(frame: pd.DataFrame, **roles: Any) -> Sample:
@@ -91,16 +93,18 @@ def from_columns(
     classes: Sequence[str] | None = None,
     id: Sequence[str] = (),
     keep: Sequence[str] = (),
+    missing: Sequence[float] = (),
 ) -> Sample:
     """Return events from columns by name, which have the roles that a reader's options give them.
 
     ``features`` are by default all columns that have no other role. Columns of ``id`` and ``keep`` travel beside the
-    events. Raises InputError for a column that is not there, and for a feature that holds no numbers.
+    events. Values of features that are among ``missing``, such as -999, become NaN. Raises InputError for a column that
+    is not there, and for a feature that holds no numbers.
 
     >>> hepanom.from_columns({"run": [1, 1], "pt": [30.0, 40.0]}, id=["run"]).schema.beside
     ('run',)
     """
-    return _from_columns(columns, {}, features, units, weight, label, classes, id, keep)
+    return _from_columns(columns, {}, features, units, weight, label, classes, id, keep, missing)
 
 
 def from_awkward(
@@ -114,6 +118,7 @@ def from_awkward(
     classes: Sequence[str] | None = None,
     id: Sequence[str] = (),
     keep: Sequence[str] = (),
+    missing: Sequence[float] = (),
 ) -> Sample:
     """Return events from an awkward array of records.
 
@@ -146,7 +151,7 @@ def from_awkward(
         for name, fields in lists.items()
     }
     rest = {field: unit for field, unit in named.items() if field in flat}
-    return _from_columns(flat, clouds, features, rest, weight, label, classes, id, keep)
+    return _from_columns(flat, clouds, features, rest, weight, label, classes, id, keep, missing)
 
 
 def from_hist(
@@ -156,7 +161,7 @@ def from_hist(
 
     x are the columns of the image and y its rows; a histogram of one axis has one row. With several channels it is a
     table of them: ``{"inner": [h1, h2], "outer": [h3, h4]}``. What lies in underflow and overflow is left out.
-    ``given`` are weight, label, classes, id and beside of ``from_numpy``.
+    ``given`` are weight, label, classes, id, beside and missing of ``from_numpy``.
 
     >>> import hist, hepanom
     >>> maps = [hist.Hist.new.Reg(4, 0, 1).Reg(2, 0, 1).Double().fill([0.1], [0.6]) for _ in range(3)]
@@ -187,6 +192,7 @@ def _from_columns(
     classes: Sequence[str] | None,
     id: Sequence[str],
     keep: Sequence[str],
+    missing: Sequence[float],
 ) -> Sample:
     arrays = {name: np.asarray(values) for name, values in columns.items()}
     used = [name for name in (weight, label, *id, *keep) if name is not None]
@@ -197,7 +203,23 @@ def _from_columns(
     table = _table({name: arrays[name] for name in chosen}, units)
     weights, labels = (None if name is None else arrays[name] for name in (weight, label))
     told = {name: arrays[name] for name in dict.fromkeys([*id, *keep])}
-    return sample_of({**table, **clouds}, weights, labels, classes, [arrays[name] for name in id] or None, told)
+    inputs = _blanked({**table, **clouds}, missing)
+    return sample_of(inputs, weights, labels, classes, [arrays[name] for name in id] or None, told)
+
+
+def _blanked(inputs: Inputs, missing: Sequence[float]) -> Inputs:
+    """Return the inputs with NaN where a value means missing."""
+    if not missing:
+        return inputs
+    absent = np.array(missing, np.float32)
+
+    def blank(values: Float32[np.ndarray, ...]) -> Float32[np.ndarray, ...]:
+        return np.where(np.isin(values, absent), np.float32(np.nan), values)
+
+    return {
+        name: (entry, Jagged(blank(found.values), found.offsets) if isinstance(found, Jagged) else blank(found))
+        for name, (entry, found) in inputs.items()
+    }
 
 
 def _table(columns: Columns, units: Mapping[str, str] | None) -> Inputs:

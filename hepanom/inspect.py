@@ -44,8 +44,8 @@ def inspect(
     watcher.stage("reading")
     overview = survey(found.reader, events, watcher.events)
     if recipe is not None:
-        selects = isinstance(getattr(found.reader, "features", None), tuple)
-        text = starter(overview, found.data, named_after(overview.files[0]), plugins, selects=selects)
+        takes = [name for name in ("features", "missing") if isinstance(getattr(found.reader, name, None), tuple)]
+        text = starter(overview, found.data, named_after(overview.files[0]), plugins, takes)
         with written(recipe) as temporary:
             temporary.write_text(text, encoding="utf-8")
     if figure is not None:

@@ -60,6 +60,15 @@ class Overview:
     skipped: tuple[Skipped, ...]
     unread: tuple[Unread, ...] = ()
 
+    @property
+    def placeholders(self) -> list[tuple[str, float, float]]:
+        """List (column, value, share of its values) of the inputs' columns in which a value may mean missing."""
+        return [
+            (column.name, column.summary.placeholder, column.summary.lowest / column.summary.values)
+            for column in self.columns
+            if column.place in self.schema.inputs and column.summary and column.summary.placeholder is not None
+        ]
+
 
 def survey(reader: Reader, most: int | None = None, watch: Callable[[int], None] = lambda _: None) -> Overview:
     """Read the events once, or the first ``most`` of them, chunk by chunk, and sum up what they hold.

@@ -51,7 +51,7 @@ def _column(column: Column) -> Plain:
         return told | dict.fromkeys(("values", "missing", "infinite", "low", "high", "mean", "std")) | {"texts": texts}
     told |= {"values": summary.values, "missing": summary.missing, "infinite": summary.infinite}
     numbers = {key: getattr(summary, key) if summary.finite else None for key in ("low", "high", "mean", "std")}
-    return told | numbers
+    return told | numbers | {"placeholder": summary.placeholder}
 
 
 def text(found: Overview, reader: str, new: Mapping[str, str]) -> str:
@@ -71,6 +71,9 @@ def text(found: Overview, reader: str, new: Mapping[str, str]) -> str:
     if infinite := [column for column in found.columns if column.summary and column.summary.infinite]:
         counts = ", ".join(f"{column.name} ({column.summary.infinite:,})" for column in infinite if column.summary)
         pieces.append(f"infinite values, which no model takes: {escape(counts)}")
+    if held := found.placeholders:
+        told = ", ".join(f"{name}: {value:g} ({share:.1%})" for name, value, share in held)
+        pieces.append(f"values that may mean missing, if the reader's option `missing` says so: {escape(told)}")
     done = {what: f"{count:,}" for what, count in found.tally.items()}
     done |= {f"skipped {entry.file}": entry.why for entry in found.skipped}
     done |= {f"{key} written": path for key, path in new.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -21,17 +21,18 @@ SPREAD = 5  # times the mean number of points that the table of points has room 
 
 
 def starter(
-    found: Overview, data: Mapping[str, Any] | None, name: str, plugins: Path | None = None, *, selects: bool = False
+    found: Overview, data: Mapping[str, Any] | None, name: str, plugins: Path | None = None, takes: Collection[str] = ()
 ) -> str:
     """Return a recipe for the events: an autoencoder, and what it needs to run on them; comments say what to edit.
 
-    With ``selects`` the reader's option ``features`` names the columns that the model sees; else a transform drops the
-    others, which then have to be there when new files are scored. Raises InputError for events that it knows no model
-    for, and for a reader that a recipe cannot name (``data`` None).
+    ``takes`` says which of the options ``features`` and ``missing`` the reader has: the first names the columns that
+    the model sees, else a transform drops the others, which then have to be there when new files are scored. Raises
+    InputError for events that it knows no model for, and for a reader that a recipe cannot name (``data`` None).
     """
     if data is None:
         raise InputError("--recipe: the reader turns these files into another reader's; give them as --set data.OPTION")
-    left = _left_out(found)
+    left, selects = _left_out(found), "features" in takes
+    absent = sorted({value for _, value, _ in found.placeholders}) if "missing" in takes else []
     stated = {key: value for key, value in data.items() if not (selects and left and key == "features")}
     lines = [
         f"# A first recipe, written by `hepanom inspect` from {found.events:,} events. To be edited: what background",
@@ -41,10 +42,11 @@ def starter(
         *([f"plugins: {json.dumps(str(plugins))}"] if plugins else []),
         f"data:  # what else the reader can be told, such as label and weight: hepanom plugins {data['use']}",
         *(f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in stated.items()),
+        *(_missing(found, absent) if absent else ()),
         *(_features(found, left) if selects else ()),
         *_background(found),
         "split: {train: 0.5, valid: 0.1, calibrate: 0.2, test: 0.2}",
-        *_transforms(found, left, selects=selects),
+        *_transforms(found, left, selects=selects, blanks=bool(absent)),
         "model: {use: autoencoder, hidden: [50, 25], latent: 2}",
         *_train(found),
         "scores:",
@@ -76,6 +78,12 @@ def _useless(column: Column) -> str:
     if summary.infinite:
         return "some values are infinite, which no model takes (or clip them)"
     return "constant in these events" if summary.low == summary.high and not summary.missing else ""
+
+
+def _missing(found: Overview, absent: Sequence[float]) -> Iterator[str]:
+    """Yield the reader's option that says which values mean missing, and where they were seen."""
+    yield from _wrapped(f"seen in {', '.join(name for name, _, _ in found.placeholders)}", "  # ")
+    yield f"  missing: {json.dumps(absent)}"
 
 
 def _features(found: Overview, left: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -110,7 +118,7 @@ def _background(found: Overview) -> Iterator[str]:
         yield "# no labels: every event counts as background; a reader's `label` and `classes` say more"
 
 
-def _transforms(found: Overview, left: Mapping[str, Sequence[str]], *, selects: bool) -> Iterator[str]:
+def _transforms(found: Overview, left: Mapping[str, Sequence[str]], *, selects: bool, blanks: bool) -> Iterator[str]:
     tables, points, images = (
         [name for name, entry in found.schema.inputs.items() if entry.kind == kind]
         for kind in ("table", "points", "image")
@@ -131,7 +139,7 @@ def _transforms(found: Overview, left: Mapping[str, Sequence[str]], *, selects: 
     gone = {name for names in left.values() for name in names}
     kept = [column for column in found.columns if column.place in (*tables, *points) and column.name not in gone]
     features = [column.summary for column in kept]
-    if any(summary and summary.missing for summary in features):
+    if blanks or any(summary and summary.missing for summary in features):
         yield "  - {use: missing, fill: median}  # indicator: true tells the model where a value was missing"
     if any(summary and summary.infinite for summary in features):
         yield "  # some values are infinite, which no model takes: {use: drop, columns: [...]} or {use: clip, ...}"

@@ -124,6 +124,19 @@ def test_what_does_not_fit_is_named(make: Any, told: str) -> None:
         make()
 
 
+def test_values_that_mean_missing_become_nan_in_features_alone() -> None:
+    values = np.array([[-999.0, 1.0], [2.0, -25.0]], np.float32)
+    found = np.asarray(from_numpy(values, missing=[-999.0, -25.0]).events.inputs["features"])
+    np.testing.assert_array_equal(found, [[np.nan, 1], [2, np.nan]])
+    assert values[0, 0] == -999
+    sample = from_columns({"pt": [-999.0, 3.0], "run": [-999, 4]}, id=["run"], missing=[-999.0])
+    assert np.isnan(np.asarray(sample.events.inputs["features"])[0, 0])
+    assert sample.events.beside["run"].tolist() == [-999, 4]
+    hits = from_awkward(ak.Array([{"hits": [{"x": -1.0}, {"x": 3.0}]}]), missing=[-1.0]).events.inputs["hits"]
+    assert isinstance(hits, Jagged)
+    np.testing.assert_array_equal(hits.values, [[np.nan], [3]])
+
+
 def test_a_saved_sample_is_read_as_it_was(tmp_path: Path) -> None:
     clouds = from_awkward(RECORDS, points={"jets": ["jet_pt", "jet_eta"]}, id=["event"])
     path = clouds.save(tmp_path / "clouds.npz")

@@ -170,6 +170,17 @@ def test_the_first_recipe_leaves_out_what_cannot_vary_or_is_not_finite(tmp_path:
     assert "use: missing" in written
 
 
+def test_values_that_may_mean_missing_are_told_and_missing_in_the_first_recipe(tmp_path: Path) -> None:
+    rows = [f"{-999 if row < 3 else row},{-99 if row == 2 else row},{row}" for row in range(30)]
+    recipe = first_recipe(tmp_path, "tau,once,pt", rows)
+    told = call(tmp_path / "plain.csv").stdout
+    assert "values that may mean missing, if the reader's option `missing` says so: tau: -999 (10.0%)\n" in told
+    written = recipe.read_text(encoding="utf-8")
+    assert "  # seen in tau\n  missing: [-999.0]\n" in written
+    assert "use: missing" in written
+    assert document.read(recipe).plain["data"]["missing"] == [-999.0]
+
+
 def test_columns_that_the_first_recipe_left_out_are_not_needed_to_score(tmp_path: Path, state: Path) -> None:
     recipe, new = tmp_path / "first.yaml", tmp_path / "new.csv"
     rows = [(row % 7, (3 * row) % 11) for row in range(300)]

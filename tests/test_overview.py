@@ -87,6 +87,7 @@ def test_moments_do_not_depend_on_chunks_and_are_those_of_numpy(values: np.ndarr
     assert found.counts.sum() == found.finite == len(finite)
     if len(finite):
         assert (found.low, found.high) == (finite.min(), finite.max())
+        assert found.lowest == (finite == finite.min()).sum()
         assert found.mean == pytest.approx(finite.mean(), rel=1e-9, abs=1e-6)
         assert found.std == pytest.approx(finite.std(), rel=1e-6, abs=1e-3)
 
