@@ -169,7 +169,13 @@ def _tally(detector: Detector, shares: Shares) -> dict[str, int]:
     done = Counter[str]()
     for model in detector.models.values():
         done.update(model.tally)
-    return {**shares.tally, **{f"{what} (training events)": count for what, count in done.items()}}
+    told = {**shares.tally, **{f"{what} (training events)": count for what, count in done.items()}}
+    held = ("train", "valid", "calibrate")
+    if detector.parts.recipe.train.weighted == "absolute" and (
+        negative := sum(shares.total(name, shares.trained()).negative for name in held)
+    ):
+        told["negative background weights, whose magnitude counts in training and thresholds"] = negative
+    return told
 
 
 def _repeated(ids: Sequence[UInt64[np.ndarray, " _"]]) -> dict[str, int]:

@@ -49,7 +49,14 @@ def histogram(result: Result, scorer: str, label: str) -> matplotlib.figure.Figu
         train *= _total(reference) / _total(train)
 
     line: dict[str, Any] = {"ax": ax, "flow": "none", "yerr": False}
-    dots: dict[str, Any] = {"ax": ax, "flow": "none", "histtype": "errorbar", "ms": 5, "elinewidth": 1, "capsize": 0}
+    dots: dict[str, Any] = {
+        "ax": ax,
+        "flow": "none",
+        "histtype": "errorbar",
+        "markersize": 5,
+        "elinewidth": 1,
+        "capsize": 0,
+    }
     if background.counts().any():
         mplhep.histplot(background, histtype="fill", color=BACKGROUND, alpha=0.4, label="background, test", **line)
         mplhep.histplot(background, color=BACKGROUND, lw=1.2, **line)

@@ -89,7 +89,9 @@ class Axis:
         if self.few:
             equal = held.weight[:-2][self.knots == value].sum()
             return float((held.weight[:-2][self.knots < value].sum() + equal / 2) / whole[-1])
-        return float(np.interp(value, self.knots, whole[:-1] / whole[-1], left=0.0, right=1.0))
+        equal = held.weight[:-2][self.knots == value].sum()  # of the bin that ends there, where such values are
+        found = np.interp(value, self.knots, whole[:-1] / whole[-1], left=0.0, right=1.0)
+        return float(found - equal / 2 / whole[-1])
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from hepanom.histograms import binning
 
 BINS = 30
 SAMPLE = 20_000  # values of a column that decide its bins
+NINES = re.compile(r"-9{2,}")
 WIDEST = 4  # bins of whole numbers; beyond that they are like any others
 
 
@@ -19,14 +21,16 @@ WIDEST = 4  # bins of whole numbers; beyond that they are like any others
 class Summary:
     """What is known of many values; ``low`` is above ``high`` where there was no finite one.
 
-    ``m2`` is the sum of squared distances from the mean; ``counts`` are values by class (the last one without a label)
-    in the bins, the first and last of which are below and above the edges. Infinite values are in no bin.
+    ``lowest`` of them are ``low``. ``m2`` is the sum of squared distances from the mean; ``counts`` are values by class
+    (the last one without a label) in the bins, the first and last of which are below and above the edges. Infinite
+    values are in no bin.
     """
 
     values: int
     missing: int
     infinite: int
     low: float
+    lowest: int
     high: float
     mean: float
     m2: float
@@ -46,6 +50,7 @@ class Summary:
             self.missing + other.missing,
             self.infinite + other.infinite,
             min(self.low, other.low),
+            sum(each.lowest for each in (self, other) if each.low <= min(self.low, other.low)),
             max(self.high, other.high),
             self.mean + shift * share,
             self.m2 + other.m2 + shift**2 * a * share,
@@ -56,6 +61,11 @@ class Summary:
     def finite(self) -> int:
         """Return how many values are numbers."""
         return self.values - self.missing - self.infinite
+
+    @property
+    def placeholder(self) -> float | None:
+        """Return -99, -999 and the like where several values are that and none is below: it may mean missing."""
+        return self.low if self.lowest > 1 and NINES.fullmatch(f"{self.low:.10g}") else None
 
     @property
     def std(self) -> float:
@@ -135,7 +145,8 @@ def summarized(
         len(values),
         missing,
         len(values) - missing - len(numbers),
-        float(numbers.min(initial=np.inf)),
+        low := float(numbers.min(initial=np.inf)),
+        int((numbers == low).sum()),
         float(numbers.max(initial=-np.inf)),
         mean,
         float(((numbers - mean) ** 2).sum()),

@@ -199,3 +199,13 @@ def test_entries_that_share_an_id_are_counted() -> None:
     again = {**shares, "test": Events.concat([test, test.mask(np.arange(len(test)) < 40)])}
     result, _, _ = whole(detector, histories, again, 12)
     assert [count for what, count in result.tally.items() if "id of another" in what] == [40]
+
+
+def test_weights_that_count_by_their_magnitude_are_counted() -> None:
+    detector, histories, shares = fitted(*FEW, "train.weighted=absolute")
+    held_out = shares["calibrate"]
+    signed = {**shares, "calibrate": replace(held_out, weight=-held_out.weight)}
+    result, _, _ = whole(detector, histories, signed, 12)
+    (count,) = (count for what, count in result.tally.items() if "whose magnitude counts" in what)
+    assert count == (held_out.label == 0).sum()
+    assert not any("magnitude" in what for what in whole(detector, histories, shares, 12)[0].tally)

@@ -83,3 +83,5 @@ def test_half_of_equal_values_lie_below_a_value() -> None:
     axis = Axis("column", "jets", "", "", few=True, knots=np.array([0.0, 1.0, 2.0]))
     held = filled(axis, np.array([0.0, 1.0, 2.0, np.nan]), np.array([2.0, 6.0, 2.0, 90.0]))
     assert [axis.below(held, value) for value in (-1.0, 0.0, 1.0, 1.5, 2.0, 7.0)] == [0.0, 0.1, 0.5, 0.8, 0.9, 1.0]
+    axis = replace(axis, few=False)
+    assert [axis.below(held, value) for value in (-1.0, 0.0, 0.5, 7.0)] == pytest.approx([0.0, 0.1, 0.5, 1.0])
