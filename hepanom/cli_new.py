@@ -49,7 +49,7 @@ def plugin(name: str, kind: Any, local: bool, to: Path | None, quiet: bool) -> A
     if local:
         begun = begin.local(name, kind, to or Path("plugins"))
         folder = shlex.quote(str(begun.place.parent))
-        steps = [f"hepanom plugins {begun.name} --plugins {folder}", "hepanom check recipe.yaml"]
+        steps = [f"hepanom plugins {begun.name} --plugins {folder}", "hepanom check RECIPE"]
     else:
         begun = begin.package(name, kind, to or Path())
         steps = [f"cd {shlex.quote(str(begun.place))}", "pip install -e '.[test]'", "pytest", "hepanom run recipe.yaml"]

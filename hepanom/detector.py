@@ -107,7 +107,7 @@ def threads(number: int) -> Iterator[None]:
 def outputs(network: Network, table: Batch, gives: frozenset[str]) -> Iterator[tuple[Batch, Outputs]]:
     """Yield a table batch by batch with the network's outputs, which are those that the model ``gives``."""
     for batch in batches(table, at_once(table, SCORE_BATCH)):
-        yield batch, returned.outputs(network, network(batch), len(batch), gives)
+        yield batch, returned.outputs(network, network(batch), batch, gives)
 
 
 def scores_of(

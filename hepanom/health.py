@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import requires
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
@@ -27,13 +29,17 @@ WARM = ("torch", "numpy", "hepanom.contracts", "hepanom.health")  # imported bef
 
 @dataclass(frozen=True)
 class Offer:
-    """A class that a package offers: the seconds of its import after that of the hooks, and what is wrong with it."""
+    """A class that a package offers: the seconds of its import after that of the hooks, and what is wrong with it.
+
+    ``lacks`` is the library of an extra of its package that is not installed, without which it cannot be used.
+    """
 
     kind: str
     name: str
     file: str
     seconds: float = 0.0
     problems: Sequence[str] = ()
+    lacks: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,10 +62,12 @@ class Health:
 
     @property
     def advice(self) -> list[str]:
-        """Return what had better be mended: imports that take long, and no word of the contract."""
+        """Return what had better be mended: imports that take long, extras to install, no word of the contract."""
         named = [("its hooks module", self.seconds)]
         named += [(f"{offer.kind} {offer.name!r}", offer.seconds) for offer in self.offers]
         slow = [f"{name} is slow to import: {seconds:.1f} s" for name, seconds in named if seconds > SLOW]
+        extra = "of an extra that is not installed"
+        slow += [f"{each.kind} {each.name!r} needs {each.lacks}, {extra}" for each in self.offers if each.lacks]
         if self.contract is None and not self.problem:
             hook = f"a hook contract() that returns {hookspecs.VERSION}"
             return [*slow, f"it does not say for which contract it was made, and is read as version 1; give it {hook}"]
@@ -177,9 +185,22 @@ def _loaded(package: Package, place: int) -> Offer:
     try:
         plugin.load()
     except InputError as error:
+        if extra := _extra(package, error.__cause__):
+            return Offer(plugin.kind, plugin.name, plugin.file, lacks=extra)
         return Offer(plugin.kind, plugin.name, plugin.file, problems=(_without(plugin, error),))
     seconds = time.perf_counter() - began
     return Offer(plugin.kind, plugin.name, plugin.file, seconds, _flaws(plugin))
+
+
+def _extra(package: Package, cause: BaseException | None) -> str:
+    """Return the library that an import lacked, where the package names it as one of an extra; else nothing."""
+    while isinstance(cause, InputError):  # a plugin may say in its own words what to install
+        cause = cause.__cause__
+    if package.local or not isinstance(cause, ModuleNotFoundError) or not cause.name:
+        return ""
+    library = cause.name.partition(".")[0]
+    named = (re.match(r"[\w.-]+", each) for each in requires(package.name) or () if "extra ==" in each)
+    return library if library in {each[0].replace("-", "_") for each in named if each} else ""
 
 
 def _flaws(plugin: Plugin) -> list[str]:

@@ -86,8 +86,12 @@ def network(model: Model, schema: Schema) -> Network:
     return found
 
 
-def outputs(network: Network, found: object, events: int, gives: frozenset[str]) -> Outputs:
-    """Return a network's outputs. Raises PluginError where one is missing or has not a row for each event."""
+def outputs(network: Network, found: object, batch: Batch, gives: frozenset[str]) -> Outputs:
+    """Return a network's outputs of a batch.
+
+    Raises PluginError where one is missing or has not a row for each event, and for a reconstruction of another shape.
+    """
+    events = len(batch)
     if not isinstance(found, Mapping):
         refuse(network, "forward", _shown(found), "a dict of tensors")
     if missing := sorted(gives - found.keys()):
@@ -102,6 +106,10 @@ def outputs(network: Network, found: object, events: int, gives: frozenset[str])
                 _shown(values),
                 f"a tensor with a row for each of {events} events",
             )
+    shapes = [values.shape for values in batch.inputs.values()]
+    if "reconstruction" in found and found["reconstruction"].shape not in shapes:
+        told = f"the shape of the input, {' or '.join(str(tuple(shape)) for shape in shapes)}"
+        refuse(network, "forward, output 'reconstruction',", _shown(found["reconstruction"]), told)
     return dict(found)
 
 

@@ -104,3 +104,17 @@ def test_the_check_of_one_package_lists_what_it_offers(tmp_path: Path, monkeypat
     unknown = call("--check", "only_two")
     assert unknown.exit_code == 2
     assert "there is no package 'only_two' with plugins; did you mean 'only_one'?" in unknown.stderr
+
+
+def test_a_library_of_an_extra_that_is_not_there_is_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = {"dry": "needs_dry:Any", "wet": "needs_wet:Any"}
+    install(tmp_path, monkeypatch, "with_extra", offering("reader", **targets), requires='made-up>=2; extra == "dry"')
+    told = "from hepanom.errors import InputError\ntry:\n    import made_up.part\nexcept ImportError as error:\n"
+    (tmp_path / "needs_dry.py").write_text(f"{told}    raise InputError('pip install it') from error", encoding="utf-8")
+    (tmp_path / "needs_wet.py").write_text("import made_down", encoding="utf-8")
+    (found,) = json.loads(call("--check", "with_extra", "--json").stdout)["packages"]
+    dry, wet = found["offers"]
+    assert (dry["problems"], dry["lacks"]) == ([], "made_up")
+    (problem,) = wet["problems"]
+    assert problem.startswith("cannot be loaded: ModuleNotFoundError: No module named 'made_down'")
+    assert found["advice"] == ["reader 'dry' needs made_up, of an extra that is not installed"]

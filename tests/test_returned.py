@@ -70,6 +70,7 @@ def test_plugins_that_behave_are_left_alone(folder: Path) -> None:
         ("model", "no dict", "forward gave a tensor of float32 and shape ("),
         ("model", "no output", "forward gave other; expected reconstruction too, as the model's gives"),
         ("model", "rows", "forward, output 'reconstruction', gave a tensor of float32 and shape (1, 2); expected a"),
+        ("model", "column short", ", 1); expected the shape of the input, ("),
         ("model", "nan", "forward, output 'reconstruction', gave NaN for"),
         ("model", "mean", "loss, term 'square', gave a tensor of float32 and shape (); expected one number for each"),
         ("model", "column", "loss, term 'square', gave a tensor of float32 and shape (40, 1); expected one number"),

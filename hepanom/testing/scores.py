@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import islice
@@ -14,6 +15,7 @@ from safetensors.numpy import load, save
 from torch import Tensor
 
 from hepanom.contracts import Batch, Network, Outputs, Scorer
+from hepanom.errors import InputError
 from hepanom.testing.broken import distance, expect, gap, not_arrays
 from hepanom.testing.case import Case, offered, settled, takes
 from hepanom.testing.made_up import rows, some_batch
@@ -83,12 +85,16 @@ def givers(case: Case, scorer: Scorer) -> Sequence[Case]:
     if case.models:
         return case.models
     plugins = offered(case.plugins).items()
-    models: dict[str, Any] = {name: plugin.load() for (kind, name), plugin in plugins if kind == "model"}
+    models: dict[str, Any] = {}
+    for (kind, name), plugin in plugins:
+        if kind == "model":
+            with suppress(InputError):  # one that lacks a library can be nobody's companion
+                models[name] = plugin.load()
     extra = {name: len(model.gives - scorer.needs) for name, model in models.items() if scorer.needs <= model.gives}
     able = [Case("model", name, on=case.on, plugins=case.plugins) for name in sorted(extra, key=extra.__getitem__)]
     found = list(islice(filter(takes, able), FEW))
     needs = ", ".join(sorted(scorer.needs)) or "anything"
-    expect(found, f"no model that is installed gives {needs} of made-up events of the kind {case.on}")
+    expect(found, f"no installed model that can be loaded gives {needs} of made-up events of the kind {case.on}")
     return found
 
 

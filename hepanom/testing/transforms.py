@@ -70,11 +70,21 @@ def its_schema_is_true(case: Case) -> None:
         "classes, targets or columns beside the features that were not there before",
     )
     inputs_are(schema, after)
+    lost = finite(events_of(case)) & ~finite(after)
+    expect(not lost.any(), f"{lost.sum()} of {EVENTS} events without a missing value come out with one")
     for name, values in after.inputs.items():
         dtype = (values.values if isinstance(values, Jagged) else values).dtype
         expect(dtype == np.float32, f"{name!r} comes out as {dtype}, not float32")
     for column, factor in after.log_jacobian.items():
         expect(np.isfinite(factor).all(), f"the log density factor of {column!r} is NaN or infinite")
+
+
+def finite(events: Events) -> Any:
+    """Return of each event whether it has no missing and no infinite value; of points, which are padded, nothing."""
+    if any(isinstance(values, Jagged) for values in events.inputs.values()):
+        return np.zeros(len(events), bool)
+    flat = [np.isfinite(np.asarray(values).reshape(len(events), -1)).all(1) for values in events.inputs.values()]
+    return np.logical_and.reduce(flat)
 
 
 def the_events_stay_what_they_are(case: Case) -> None:

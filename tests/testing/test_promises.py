@@ -39,6 +39,7 @@ CAUGHT: list[tuple[Kind, str, str, str]] = [  # kind, name, the promise's anchor
         r"the fit of events that are there once, .* differs by .* in",
     ),
     ("transform", "widening", "transform-schema", "'features' comes out as float64, not float32"),
+    ("transform", "blanking", "transform-schema", r"\d+ of 200 events without a missing value come out with one"),
     ("transform", "spoiling", "transform-pure", "apply changed the events that it was given: by .* in 'features'"),
     ("transform", "social", "transform-alone", "event 17 alone differs from event 17 among 200: by .* in 'features'"),
     ("transform", "listing", "transform-state", "mean of the state is no array"),
@@ -125,7 +126,9 @@ def test_a_scorer_without_models_is_tried_with_those_that_give_what_it_needs(mon
     found = scores.givers(case, case.build())
     assert [(each.kind, each.on, each.plugins) for each in found] == [("model", "table", LIARS)] * 3
     assert all(each.plugin.load().gives >= {"tiny_code"} for each in found)
-    with pytest.raises(BrokenPromise, match="no model that is installed gives big_code of made-up events of the kind"):
+    with pytest.raises(
+        BrokenPromise, match="no installed model that can be loaded gives big_code of made-up events of the kind"
+    ):
         check(Case("scorer", "lonely", plugins=LIARS))
 
 

@@ -132,4 +132,4 @@ class OneHot(Transform):
 
 
 def _names(column: str, categories: Float[np.ndarray, " category"]) -> list[str]:
-    return [f"{column}={str(category).removesuffix('.0')}" for category in categories]
+    return [f"{column}={np.format_float_positional(category, trim='-')}" for category in categories]

@@ -62,6 +62,15 @@ class Widening(Centre):
         return replace(events, inputs={"features": np.asarray(events.inputs["features"]) + by})
 
 
+class Blanking(Centre):
+    """Subtract the mean, and lose the first column."""
+
+    def moved(self, events: Events, by: Any) -> Events:
+        features = np.array(events.inputs["features"])
+        features[:, 0] = np.nan
+        return super().moved(replace(events, inputs={"features": features}), by)
+
+
 class Spoiling(Centre):
     """Subtract the mean in the very array that was given."""
 
@@ -99,6 +108,7 @@ def transforms() -> Offers:
         "hasty": Hasty,
         "unweighted": Unweighted,
         "widening": Widening,
+        "blanking": Blanking,
         "spoiling": Spoiling,
         "social": Social,
         "listing": Listing,

@@ -28,7 +28,8 @@ class MyPluginScorer(Scorer):
     power: Annotated[float, Field(gt=0, description="power of the residuals")] = 1.0
 
     # A score that has to know the events that train, as a mean and covariance of latent codes, has a method
-    # fit(batches) -> State as well; what it returns, a dict of numpy arrays, comes back as `state`.
+    # fit(self, batches: Iterable[tuple[Batch, Outputs]]) -> State as well: it goes through the batches with the outputs
+    # of the network once, and what it returns, a dict of numpy arrays, comes back as `state`.
 
     def score(self, batch: Batch, outputs: Outputs, state: State, network: Network) -> Float[Tensor, " event"]:
         """Return one number per event, higher for stranger ones; the same events give the same numbers."""
