@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -102,11 +102,35 @@ def local_artifacts(store: Store, run_id: str, sub: str = "") -> Path:
 
 def detector_folder(what: str, uri: str | None = None) -> Path:
     """Return the folder of a detector: ``what`` is that folder itself, or the id or name of a finished run."""
-    if Path(what).is_dir():
+    if holds_detector(what):
         return Path(what)
-    found = fetch(store := open_store(address.existing(uri)), what, finished=True)
+    store, found = recorded(what, uri, finished=True)
     log.info("detector of %s", facts.called(found, what))
     return local_artifacts(store, found["run_id"], "detector")
+
+
+def holds_detector(what: str) -> bool:
+    """Say whether this is the folder of a detector."""
+    return (Path(what) / "schema.json").is_file()
+
+
+def recorded(what: str, uri: str | None, *, finished: bool = False) -> tuple[Store, dict[str, Any]]:
+    """Return the store and the run that a text names in it, as ``fetch`` finds it, one that finished before others.
+
+    Raises InputError where there is none; it says so of a folder of that name, too.
+    """
+    try:
+        store = open_store(address.existing(uri))
+        if not finished:
+            with suppress(InputError):
+                return store, fetch(store, what, finished=True)
+        return store, fetch(store, what, finished=finished)
+    except InputError as error:
+        if not Path(what).is_dir():
+            raise
+        raise InputError(
+            f"{what}: is a folder, but no detector (it has no schema.json), and no run: {error}"
+        ) from error
 
 
 def _found(store: Store, experiments: list[str], run: str, only: str) -> mlflow.entities.Run | None:
@@ -133,8 +157,8 @@ def _missing(store: Store, experiments: list[str], run: str) -> str:
         return f"run {info.run_name} ({info.run_id}) is {info.status.lower()}, not finished{why}"
     known = store.client.search_runs(experiments, max_results=PAGE, order_by=list(NEWEST))
     names = {entry.info.run_name for entry in known if PARENT not in entry.data.tags}
-    short = f"; of an id it takes {SHORTEST} characters" if re.fullmatch(r"[0-9a-f]{1,5}", run) else ""
-    return f"there is no run {run!r}; {did_you_mean(run, names)}{short}"
+    short = f" (the beginning of an id takes {SHORTEST} characters)" if re.fullmatch(r"[0-9a-f]{1,5}", run) else ""
+    return f"there is no run {run!r}{short}; {did_you_mean(run, names)}"
 
 
 def _pages(store: Store, experiments: list[str], where: str, order: list[str]) -> Iterator[mlflow.entities.Run]:

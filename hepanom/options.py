@@ -23,6 +23,7 @@ WORDS = {  # patterns as a reader would say them
     DEVICE: "auto, cpu, cuda or a number as in cuda:1",
     LABEL: "letters, digits and the signs _ . -",
 }
+NAMED = {"tuple_type": "a list, such as [a, b]", "list_type": "a list, such as [a, b]", "dict_type": "a table"}
 
 
 class Section(BaseModel):
@@ -67,7 +68,7 @@ def _told(mistake: Any, steps: Place, schema: Mapping[str, Any], plain: Any) -> 
     if mistake["type"] == "string_pattern_mismatch":
         return found, WORDS.get(mistake["ctx"]["pattern"], mistake["ctx"]["pattern"])
     if message.startswith("Input should be "):
-        return found, message.removeprefix("Input should be ")
+        return found, NAMED.get(mistake["type"], message.removeprefix("Input should be "))
     return f"{found}; {message.removeprefix('Value error, ')}", ""
 
 

@@ -25,7 +25,7 @@ from hepanom.recorded import undisturbed
 from hepanom.run import Watcher, run
 from hepanom.space import Limit
 from hepanom.study import Attempt, Study, open_study
-from hepanom.trials import Objective, Search, Trial, best
+from hepanom.trials import Objective, Search, Trial, best, run_name
 
 LISTED = 10  # best trials that are named where there is one objective
 REASONS = 3  # that are told where no trial came to its end
@@ -225,7 +225,7 @@ def _recipe(parts: Parts, trial: Trial) -> Document:
     """Return the recipe of a trial, runnable from anywhere."""
     document = draws.drawn_document(parts.document, trial.recipe)
     moved = [f"plugins={json.dumps(str(folder))}"] if (folder := plugins.local_folder(document)) else []
-    return changed(document, [f"name={json.dumps(f'{parts.recipe.name}-trial-{trial.number}')}", *moved])
+    return changed(document, [f"name={json.dumps(run_name(parts.recipe.name, trial.number))}", *moved])
 
 
 def _tested(

@@ -13,8 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from hepanom import address, show_thresholds
-from hepanom.errors import InputError
+from hepanom import show_thresholds
 from hepanom.space import TRIALS, SearchOptions
 from hepanom.terminal import Plain, text_of
 
@@ -185,18 +184,11 @@ def scored_text(plain: Plain) -> str:
 
 def anything(what: str, tracking: str | None) -> Plain:
     """Return what is known of a detector folder or of a run, by id or name."""
-    from hepanom import archive, track
+    from hepanom import archive
 
-    if (Path(what) / "schema.json").is_file():
+    if archive.holds_detector(what):
         return {"kind": "detector", **_detector(Path(what))}
-    try:
-        return {"kind": "run", **archive.fetch(track.open_store(address.existing(tracking)), what)}
-    except InputError as error:
-        if not Path(what).is_dir():
-            raise
-        raise InputError(
-            f"{what}: is a folder, but no detector (it has no schema.json), and no run: {error}"
-        ) from error
+    return {"kind": "run", **archive.recorded(what, tracking)[1]}
 
 
 def _detector(folder: Path) -> Plain:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from hepanom.show import facts_table
 from hepanom.terminal import text_of
+from hepanom.trials import run_name
 
 if TYPE_CHECKING:
     from hepanom.search import Searched
@@ -37,6 +38,7 @@ def searched(found: Searched) -> dict[str, Any]:
             number: {name: asdict(value) for name, value in numbers.items()}
             for number, numbers in result.tested.items()
         },
+        "detectors": {number: run_name(result.name, number) for number in result.tested},
     }
 
 
@@ -59,7 +61,10 @@ def searched_text(plain: dict[str, Any]) -> str:
             Text(f"trial {number}, trained again, on the test share: {_tested(numbers)}")
             for number, numbers in list(plain["tested"].items())[:1]
         ),
-        facts_table({key: plain[key] for key in ("report", "recipe", "run_id")}),
+        facts_table(
+            dict([("detector", f"that of run {name}") for name in plain["detectors"].values()][:1])
+            | {key: plain[key] for key in ("report", "recipe", "run_id")}
+        ),
     )
 
 

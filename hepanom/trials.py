@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hepanom.evaluate import Number
-from hepanom.space import Axis as Axis  # noqa: PLC0414
+from hepanom.space import Axis
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ class Search:
     tested: Mapping[int, Mapping[str, Number]] = field(default_factory=dict)
     constraints: tuple[str, ...] = ()
     provenance: Mapping[str, object] = field(default_factory=dict)
+
+
+def run_name(search: str, number: int) -> str:
+    """Return the name of the run that trains a trial of a search again; its detector goes by it."""
+    return f"{search}-trial-{number}"
 
 
 def best(trials: Sequence[Trial], objectives: Sequence[Objective]) -> tuple[int, ...]:

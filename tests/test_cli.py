@@ -151,10 +151,12 @@ def test_bad_recipe_is_one_message_and_exit_code_2(recipe: Path, state: Path, ov
 
 
 def test_scores_are_overwritten_on_demand_alone(
-    recipe: Path, state: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    recipe: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = plain(call("run", recipe, "--json", "--state", state))
     out = tmp_path / "scores.parquet"
+    (tmp_path / "small").mkdir()
+    monkeypatch.chdir(tmp_path)  # a folder of the run's name that is no detector does not hide the run
     score = ("score", "small", "toy:9:200", "--out", out, "--tracking", state)
     assert call(*score).exit_code == 0
     assert f"detector of run small ({run['run_id']}) of " in caplog.text
@@ -164,6 +166,10 @@ def test_scores_are_overwritten_on_demand_alone(
     assert again.exit_code == 2
     assert "scores.parquet: exists and is not overwritten; choose another --out, or say --force" in again.stderr
     assert out.read_bytes() == before
+    (tmp_path / "smaller").mkdir()
+    none = call("score", "smaller", "toy:9:200", "--out", out, "--tracking", state)
+    assert "smaller: is a folder, but no detector (it has no schema.json), and no run: " in none.stderr
+    assert "did you mean 'small'" in none.stderr
     assert call("score", run["detector"], "toy:9:300", "--out", out, "--force").exit_code == 0
     assert pq.read_table(out).num_rows == 300
 

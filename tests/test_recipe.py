@@ -71,11 +71,11 @@ def test_an_optimizer_is_chosen_by_its_name(use: str) -> None:
         ("train: {weighted: 1}", "5:9: train.weighted: found 1; expected a valid boolean or 'absolute'"),
         ("train: {device: gpu}", '5:9: train.device: found "gpu"; expected auto, cpu'),
         ("transforms: [{fill: mean}]", "5:14: transforms.0.use: is missing"),
-        ("transforms: {use: log}", '5:1: transforms: found {"use": "log"}; expected a valid array'),
+        ("transforms: {use: log}", '5:1: transforms: found {"use": "log"}; expected a list, such as [a, b]'),
         ("thresholds: [{rule: quantil}]", "5:15: thresholds.0.rule: found \"quantil\"; expected 'quantile', 'median'"),
         ("evaluate: {metrics: [auc, roc]}", '5:27: evaluate.metrics.1: found "roc"; expected \'auc\''),
         ("evaluate: {expected: {s: many}}", '5:23: evaluate.expected.s: found "many"; expected a valid number'),
-        ("background: b", '5:1: background: found "b"; expected a valid array'),
+        ("background: b", '5:1: background: found "b"; expected a list, such as [a, b]'),
     ],
 )  # fmt: skip
 def test_a_mistake_comes_with_its_place_and_a_remedy(more: str, problem: str) -> None:
@@ -102,7 +102,7 @@ def test_what_every_recipe_needs_is_missed(key: str, line: int) -> None:
         ("{column: set, train: [t, 1], test: [b, '1']}", "5:37: split.test: 1 trains too"),
         ("{column: set, train: [t], test: [b], valid: 0.5, calibrate: 0.5}", "5:45: split.valid: valid and calibrate"),
         ("{column: set, train: [t], test: [b, 3], valid: 0.2, calibrate: 0}", None),
-        ("{train: 1.0}", "5:9: split.train: found 1.0; expected less than 1 or a valid array"),
+        ("{train: 1.0}", "5:9: split.train: found 1.0; expected less than 1 or a list, such as [a, b]"),
     ],
 )  # fmt: skip
 def test_a_split_that_does_not_add_up_is_refused(split: str, problem: str | None) -> None:

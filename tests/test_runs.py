@@ -128,7 +128,7 @@ def test_the_beginning_of_an_id_stands_for_a_run(store: track.Store) -> None:
     run = archive.fetch(store, "night-1")["run_id"]
     assert archive.fetch(store, run[:6])["run_id"] == run
     assert json.loads(call(store, "show", run[:8], "--json").stdout)["name"] == "night-1"
-    with pytest.raises(InputError, match="of an id it takes 6 characters"):
+    with pytest.raises(InputError, match=r"\(the beginning of an id takes 6 characters\)"):
         archive.fetch(store, "a1b2c")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from toys import RECIPE
 
-from hepanom import attempts, document, fleet, plugins, shares, show_search, track
+from hepanom import archive, attempts, document, fleet, plugins, shares, show_search, track
 from hepanom.errors import HepanomError, RecipeError
 from hepanom.fit import fit
 from hepanom.objective import numbers
@@ -254,6 +254,9 @@ def test_a_store_that_goes_away_loses_nothing(state: Path, monkeypatch: pytest.M
     again = searched(state, "search.trials=2")
     assert (again.unsent, list(again.result.tested)) == ("", [found.result.best[0]])
     assert all(trial.run_id for trial in again.result.trials)
+    (name,) = show_search.searched(again)["detectors"].values()
+    assert f"that of run {name}" in show_search.searched_text(show_search.searched(again))
+    assert (archive.detector_folder(name, str(state)) / "schema.json").is_file()
 
 
 def test_who_helps_when_all_is_done_leaves_the_search_as_it_is(found: Searched) -> None:
