@@ -56,6 +56,14 @@ def heard() -> Iterator[None]:
     logging.getLogger("hepanom").setLevel(logging.NOTSET)
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep proxies, data and cache of the developer out."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.delenv("HEPANOM_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a state folder with an empty tracking database, to be copied; making one takes MLflow seconds."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from hepanom.catalogue import DataSet
+from hepanom.download import File, Patience
+
+DATA = bytes(range(256)) * 40
+MD5 = hashlib.md5(DATA).hexdigest()
+QUICK = Patience(attempts=2, pause=0.001, stall=5.0)
 
 
 @dataclass
@@ -96,3 +104,9 @@ def served(files: dict[str, bytes], *plan: Answer, ranges: bool = True, tag: str
             faulty.over.set()
             server.shutdown()
             thread.join()
+
+
+def jets(server: Faulty) -> DataSet:
+    """Return a data set whose checksum is known without a record."""
+    known = File("jets.h5", f"{server.address}/jets.h5", len(DATA), f"md5:{MD5}", "record 1")
+    return DataSet("jets", "made-up jets", "zenodo:1", files=(known,), licence="CC0", citation="M. Curie")

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from faulty import Faulty, served
+from faulty import DATA, jets, served
 
 from hepanom import catalogue, document, plugins, published
 from hepanom.catalogue import DATA_SETS, DataSet, data_set
 from hepanom.cli import hepanom
-from hepanom.download import File, Patience
 from hepanom.errors import InputError
 
-DATA = bytes(range(256)) * 40
-MD5 = hashlib.md5(DATA).hexdigest()
-QUICK = Patience(attempts=2, pause=0.001, stall=5.0)
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep proxies, data and cache of the developer out."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.delenv("HEPANOM_DATA", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def jets(server: Faulty) -> DataSet:
-    """Return a data set whose checksum is known without a record."""
-    known = File("jets.h5", f"{server.address}/jets.h5", len(DATA), f"md5:{MD5}", "record 1")
-    return DataSet("jets", "made-up jets", "zenodo:1", files=(known,), licence="CC0", citation="M. Curie")
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def call(*arguments: str) -> Result:

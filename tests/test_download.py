@@ -9,20 +9,14 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from faulty import Answer, Faulty, served
+from faulty import DATA, Answer, Faulty, served
 
 from hepanom import download
 from hepanom.download import File, Patience, Watcher
 from hepanom.errors import HepanomError
 
-DATA = bytes(range(256)) * 40
 QUICK = Patience(attempts=3, pause=0.001, stall=0.3)
-
-
-@pytest.fixture(autouse=True)
-def direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask no proxy of the developer's for what this machine serves."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 class Heard(Watcher):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import signal
 import subprocess
@@ -13,31 +12,13 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from faulty import Answer, Faulty, served
+from faulty import DATA, MD5, QUICK, Answer, jets, served
 
 from hepanom import fetch
-from hepanom.catalogue import DataSet
-from hepanom.download import File, Patience
 from hepanom.errors import InputError
 from hepanom_plugins.readers.files import match_files
 
-DATA = bytes(range(256)) * 40
-MD5 = hashlib.md5(DATA).hexdigest()
-QUICK = Patience(attempts=2, pause=0.001, stall=5.0)
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep proxies, data and cache of the developer out."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.delenv("HEPANOM_DATA", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def jets(server: Faulty) -> DataSet:
-    """Return a data set whose checksum is known without a record."""
-    known = File("jets.h5", f"{server.address}/jets.h5", len(DATA), f"md5:{MD5}", "record 1")
-    return DataSet("jets", "made-up jets", "zenodo:1", files=(known,), licence="CC0", citation="M. Curie")
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def test_data_go_where_recipes_look_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty import Faulty, served
+from faulty import DATA, MD5, QUICK, Faulty, served
 
 from hepanom import fetch, published
 from hepanom.catalogue import data_set
-from hepanom.download import Patience
 from hepanom.errors import HepanomError
 
-DATA = bytes(range(256)) * 40
-MD5 = hashlib.md5(DATA).hexdigest()
-QUICK = Patience(attempts=2, pause=0.001, stall=5.0)
+pytestmark = pytest.mark.usefixtures("alone")
+
 ZENODO = {
     "id": 1,
     "metadata": {
@@ -46,14 +43,6 @@ CERN = {
         ],
     }
 }
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep proxies, data and cache of the developer out."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.delenv("HEPANOM_DATA", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture
