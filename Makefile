@@ -8,10 +8,11 @@ PIP := -m pip --disable-pip-version-check install --quiet
 INSTALL := $(BIN)/python $(PIP) --constraint constraints.txt
 LOWEST := .venv-lowest
 EXAMPLES := .venv-examples
+WHEEL := .venv-wheel
 
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: quickstart test check docs links bench bench-quality lowest examples clean
+.PHONY: quickstart test check docs links bench bench-quality lowest examples wheel clean
 
 quickstart: $(STAMP) ## train, score and report on simulated dijets
 	$(BIN)/hepanom run recipes/quickstart.yaml
@@ -61,8 +62,22 @@ examples: ## build, install, test and run the packages in examples/, in an envir
 	cd $(EXAMPLES)/work && ../bin/python -m hepanom_pulses.simulate samples
 	set -e; cd $(EXAMPLES)/work; for package in ../../examples/*; do ../bin/hepanom run "$$package/recipe.yaml"; done
 
+wheel: $(STAMP) ## build and check the wheel; run it in empty environments with the lowest and with the newest versions
+	rm -rf dist $(WHEEL)
+	$(BIN)/python -m build --wheel
+	$(BIN)/twine check --strict dist/*.whl
+	mkdir $(WHEEL)
+	$(BIN)/python .ci/lowest.py > $(WHEEL)/lowest.txt
+	grep '^torch==' constraints.txt > $(WHEEL)/newest.txt
+	set -e; for versions in lowest newest; do \
+		$(PYTHON) -m venv $(WHEEL)/$$versions; \
+		$(WHEEL)/$$versions/bin/python $(PIP) --constraint $(WHEEL)/$$versions.txt torch; \
+		$(WHEEL)/$$versions/bin/python $(PIP) --constraint $(WHEEL)/$$versions.txt "$$(echo dist/*.whl)[root,hdf5,parquet,flows]"; \
+		$(WHEEL)/$$versions/bin/hepanom plugins --check; \
+		$(WHEEL)/$$versions/bin/hepanom run recipes/quickstart.yaml --state $(WHEEL)/$$versions/mlruns; done
+
 clean: ## remove what make built; runs and their records stay
-	rm -rf .venv $(LOWEST) $(EXAMPLES) site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(LOWEST) $(EXAMPLES) $(WHEEL) site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # torch comes first and alone: pip then settles the rest around a torch that is already there.
 $(STAMP): pyproject.toml constraints.txt
