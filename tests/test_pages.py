@@ -48,11 +48,16 @@ def parse(words: tuple[str, ...]) -> None:
     """Read a command line as click does, and do nothing. Raises click.UsageError for what does not exist."""
     if {"-h", "--help", "--version"} & set(words):
         return
-    top = click.Context(hepanom, info_name="hepanom")
-    command = hepanom.get_command(top, words[0])
-    if command is None:
-        raise click.UsageError(f"there is no command {words[0]!r}")
-    command.make_context(words[0], list(words[1:]), parent=top)
+    above, (name, *rest) = click.Context(hepanom, info_name="hepanom"), words
+    while True:
+        assert isinstance(above.command, click.Group)
+        command = above.command.get_command(above, name)
+        if command is None:
+            raise click.UsageError(f"there is no command {name!r}")
+        if not isinstance(command, click.Group):
+            command.make_context(name, rest, parent=above)
+            return
+        above, (name, *rest) = click.Context(command, info_name=name, parent=above), rest
 
 
 def elsewhere(words: tuple[str, ...]) -> bool:
