@@ -89,7 +89,10 @@ class MahalanobisNetwork(Network):
 
 
 def whitening(found: Moments, shrinkage: float = 0.0) -> tuple[Float64[Tensor, "feature feature"], Float64[Tensor, ""]]:
-    """Return A with A A^T = C^+, and ln det(C) / 2 over the directions that count; columns of others are zero."""
+    """Return A = D^-1 (R^+)^(1/2), so that A A^T = C^+, and ln det(C) / 2 over the directions that count.
+
+    The symmetric root is the only one that does not depend on the signs of the eigenvectors, which are arbitrary.
+    """
     deviations = found.covariance.diagonal().clamp(min=0).sqrt()
     constant = deviations <= CONSTANT * found.mean.abs()
     deviations = torch.where(constant, torch.ones_like(deviations), deviations)
@@ -99,8 +102,7 @@ def whitening(found: Moments, shrinkage: float = 0.0) -> tuple[Float64[Tensor, "
     counts = variances > SINGULAR * variances[-1]
     scales = torch.where(counts, variances, torch.ones_like(variances)).sqrt()
     log_volume = scales.log().sum() + deviations.log().sum()
-    matrix = vectors / deviations[:, None] * (counts / scales)
-    return matrix.contiguous(), log_volume  # a stored state comes back in this order, and gives the same last bits
+    return (vectors * (counts / scales)) @ vectors.T / deviations[:, None], log_volume
 
 
 def squared_distance(
