@@ -53,6 +53,14 @@ def test_the_threshold_keeps_its_efficiency_on_background_that_was_not_learnt_fr
     assert found.offset_ == -cut.cut
 
 
+def test_the_last_bits_of_a_score_do_not_depend_on_other_events() -> None:
+    X = blobs(300)
+    found = AnomalyDetector(steps=20, device="cpu").fit(X)
+    scores, order = found.score_samples(X), np.random.default_rng(3).permutation(300)
+    np.testing.assert_array_equal(found.score_samples(X[order]), scores[order])
+    np.testing.assert_array_equal(found.score_samples(X[:37]), scores[:37])
+
+
 def test_strange_events_are_found_and_less_normal() -> None:
     X, y = blobs(2000, 100), np.arange(2000) < 1900
     found = AnomalyDetector(steps=500, device="cpu").fit(X[y])
