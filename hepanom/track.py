@@ -80,10 +80,12 @@ def open_store(uri: str | None = None) -> Store:
         return Store(place, _client(place), own)
 
 
-def start(
-    store: Store, name: str, *, recipe: str, params: Mapping[str, str], tags: Mapping[str, str], group: str = EXPERIMENT
-) -> Record:
-    """Begin a run that is called ``name`` in the experiment ``group``, with the recipe's text as its first artifact."""
+def start(store: Store, name: str, *, recipe: str, params: Mapping[str, str], tags: Mapping[str, str]) -> Record:
+    """Begin a run that is called ``name``, with the recipe's text as its first artifact.
+
+    Its experiment is that of the variable MLFLOW_EXPERIMENT_NAME, else ``hepanom``.
+    """
+    group = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
     with told(store.uri):
         marked = {"mlflow.source.name": "hepanom", facts.STATUS: "running", **facts.tags(tags)}
         run = store.client.create_run(_experiment(store, group), tags=marked, run_name=name)

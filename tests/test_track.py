@@ -241,6 +241,17 @@ def test_files_that_lie_where_the_artifacts_go_are_not_copied_onto_themselves(
     assert (place / "recipe.yaml").read_text() == "name: toy\n"
 
 
+def test_a_run_begins_in_the_experiment_that_mlflows_variable_names(
+    store: track.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for name in ("", "night"):
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
+        record = track.start(store, "either", recipe="", params={}, tags={})
+        found.append(store.client.get_experiment(record.experiment_id).name)
+    assert found == ["hepanom", "night"]
+
+
 def test_a_run_is_found_by_id_and_the_newest_by_name(store: track.Store) -> None:
     first, second = (track.start(store, "it's twice", recipe="", params={}, tags={}) for _ in range(2))
     assert archive.fetch(store, first.run_id)["run_id"] == first.run_id
