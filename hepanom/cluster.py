@@ -1,16 +1,20 @@
 """Score parts, and measure them for transforms, on a dask.distributed cluster: the only file that imports it.
 
 Workers get the detector's path, or the recipe, and the plugin folder with it; never a plugin's objects, whose import
-could hang where the worker cannot find it. What they return is in the order of the parts, so that a result is that of
-one process. A worker that dies costs the parts it was at, which dask gives to another.
+could hang where the worker cannot find it. They work in the folder of the command, so that relative paths are the same.
+What they return is in the order of the parts, so that a result is that of one process. A worker that dies costs the
+parts it was at, which dask gives to another.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import os
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
+from threading import Condition
 from typing import TYPE_CHECKING, Any
 
 from hepanom import document, output, plugins, storage
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
 AHEAD = 2  # parts under way per thread of the cluster
 TRIES = 3
 
+_left = Condition()
+_inside = Counter[str]()  # tasks that are at work, by the folder that this process is in
+
 
 @contextmanager
 def scorer(
@@ -43,7 +50,8 @@ def scorer(
     with _client(address) as client:
 
         def scored(_: Reader, parts: Sequence[Part], skipped: list[Skipped]) -> Iterator[tuple[Part, pa.Table]]:
-            tasks = ((folder, tuple(overrides), tuple(only), tuple(files), part) for part in parts)
+            here = str(Path.cwd())
+            tasks = ((here, folder, tuple(overrides), tuple(only), tuple(files), part) for part in parts)
             for part, (tables, left_out) in zip(parts, _mapped(client, _score, tasks), strict=True):
                 skipped.extend(left_out)
                 yield from ((part, table) for table in tables)
@@ -58,7 +66,7 @@ def measurer(address: str) -> Iterator[Measure]:
 
         def measured(events: Chosen, states: tuple[State, ...]) -> Iterator[Sketch]:
             parts = events.shares.parts
-            who = (parts.document, events.share, tuple(events.labels), events.index, states)
+            who = (str(Path.cwd()), parts.document, events.share, tuple(events.labels), events.index, states)
             for sketches in _mapped(client, _measure, ((*who, part) for part in events.shares.sound)):
                 yield from sketches
 
@@ -93,6 +101,31 @@ def _mapped(client: Any, function: Callable[..., Any], tasks: Iterator[tuple[Any
         yield under_way.popleft().result()
 
 
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Work in the folder of a command. A process has one folder: tasks of commands from elsewhere wait.
+
+    Raises InputError where the worker does not see the folder.
+    """
+    with _left:
+        _left.wait_for(lambda: _inside.total() == _inside[place])
+        if place not in _inside:
+            try:
+                os.chdir(place)
+            except OSError as error:
+                raise InputError(f"a worker of the cluster does not see {place}: {error.strerror}") from error
+            _inside.clear()
+            _reader.cache_clear()
+            _parts.cache_clear()
+        _inside[place] += 1
+    try:
+        yield
+    finally:
+        with _left:
+            _inside[place] -= 1
+            _left.notify_all()
+
+
 @lru_cache(maxsize=2)
 def _detector(folder: str, overrides: tuple[str, ...], only: tuple[str, ...]) -> Detector:
     return storage.load(folder, overrides, only)
@@ -109,17 +142,24 @@ def _parts(recipe: str, source: str) -> Parts:
 
 
 def _measure(
-    recipe: Document, share: str, labels: tuple[str, ...], index: int, states: tuple[State, ...], part: Part
+    place: str,
+    recipe: Document,
+    share: str,
+    labels: tuple[str, ...],
+    index: int,
+    states: tuple[State, ...],
+    part: Part,
 ) -> list[Sketch]:
-    parts = _parts(recipe.text(), recipe.source)
-    shares = Shares(parts, {}, {}, None, sound=(part,))
-    return measure_piece(chosen(shares, share, labels, index), states, 0)
+    with _at(place):
+        shares = Shares(_parts(recipe.text(), recipe.source), {}, {}, None, sound=(part,))
+        return measure_piece(chosen(shares, share, labels, index), states, 0)
 
 
 def _score(
-    folder: str, overrides: tuple[str, ...], only: tuple[str, ...], files: tuple[str, ...], part: Part
+    place: str, folder: str, overrides: tuple[str, ...], only: tuple[str, ...], files: tuple[str, ...], part: Part
 ) -> tuple[list[pa.Table], list[Skipped]]:
-    detector = _detector(folder, overrides, only)
     skipped: list[Skipped] = []
-    scored = output.scored_parts(detector, _reader(folder, overrides, only, files), [part], skipped)
-    return [table for _, table in scored], skipped
+    with _at(place):
+        reader = _reader(folder, overrides, only, files)
+        scored = output.scored_parts(_detector(folder, overrides, only), reader, [part], skipped)
+        return [table for _, table in scored], skipped

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from distributed import Client, LocalCluster
 from toys import arrays, build, same
 
 from hepanom import cluster, output, storage
-from hepanom.errors import HepanomError
+from hepanom.errors import HepanomError, InputError
 from hepanom.fit import fit
 from hepanom.shares import read
 
@@ -25,7 +27,7 @@ FILES = ("toy:5:400000",)
 @pytest.fixture(scope="module")
 def local() -> Iterator[LocalCluster]:
     """Return two workers in processes of their own."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as found:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as found:
         yield found
 
 
@@ -75,6 +77,24 @@ def test_transforms_are_fitted_as_in_one_process(local: LocalCluster) -> None:
             for key, value in left.items():
                 np.testing.assert_array_equal(right[key], value, err_msg=key)
     assert same(arrays(alone), arrays(together))
+
+
+def test_a_worker_works_in_the_folder_of_each_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+
+    def seen(number: int) -> bool:
+        folder = folders[number % 2]
+        with cluster._at(str(folder)):
+            time.sleep(0.01)
+            return Path.cwd() == folder
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(seen, range(20)))
+    with pytest.raises(InputError, match=r"does not see .*/c: No such file"), cluster._at(f"{tmp_path}/c"):
+        pass
 
 
 def test_an_address_without_a_cluster_is_one_message() -> None:
