@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+
+from click.testing import CliRunner
+
+from hepanom.cli import hepanom
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -15,6 +22,17 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r'^(```+) *(?P<language>\w*)(?: title="(?P<title>[^"]+)")?.*\n(?P<text>(?s:.*?))^\1$', re.M)
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")
 SIGN = re.compile(rf"(\.\.\.|{NUMBER.pattern})")
+ELSEWHERE = {  # what is no command of hepanom, and why it is not run here
+    "curl": "needs the network; the measured data hold the same file",
+    "export": "is for the reader's shell",
+    "make": "builds an environment; CI runs its targets",
+    "mlflow": "tests/test_mlflow_page.py and tests/test_served.py do it",
+    "pip": "changes the environment",
+    "python -m": "pip, venv and benchmarks: changes the environment, or takes minutes",
+    "python benchmarks": "takes minutes",
+    "sbatch": "needs Slurm",
+    "torchrun": "tests/test_team.py starts such processes",
+}
 SHELL = {">", "|", "||", "&&", ";"}  # where a command ends and the shell goes on
 
 
@@ -58,6 +76,23 @@ def commands(block: Block) -> Iterator[Command]:
         into = words[end + 1] if words[end : end + 1] == [">"] else ""
         line = block.line + block.text.count("\n", 0, found.start())
         yield Command(tuple(words[:end]), into, tuple(found[2].splitlines()), line)
+
+
+def elsewhere(words: tuple[str, ...]) -> bool:
+    """Return whether a command is on the list of what is not run."""
+    return " ".join(words).startswith(tuple(ELSEWHERE))
+
+
+def execute(command: Command) -> tuple[int, str]:
+    """Run a command in this process; return its exit code and what it prints."""
+    program, *words = command.words
+    if program == "python":
+        written = io.StringIO()
+        with redirect_stdout(written):
+            runpy.run_path(words[0], run_name="__main__")
+        return 0, written.getvalue()
+    done = CliRunner().invoke(hepanom, words)
+    return done.exit_code, done.output
 
 
 def untrue(shown: tuple[str, ...], printed: str) -> list[str]:

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import re
-import runpy
 import shlex
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
-from pages import PAGES, ROOT, Command, blocks, commands, untrue
+from pages import PAGES, ROOT, Command, blocks, commands, elsewhere, execute, untrue
 
 from hepanom.cli import hepanom
 
 DOCS = ROOT / "docs"
-RUN = [DOCS / "tutorial.md", DOCS / "explanations.md", *sorted((DOCS / "how-to").glob("*.md"))]
-NOT_RUN = {"clusters.md": "needs a scheduler and several machines"}
-ELSEWHERE = {  # what is no command of hepanom, and why it is not run here
-    "curl": "needs the network; the measured data hold the same file",
-    "export": "is for the reader's shell",
-    "make": "builds an environment; CI runs its targets",
-    "mlflow": "tests/test_mlflow_page.py and tests/test_served.py do it",
-    "pip": "changes the environment",
-    "python -m": "pip, venv and benchmarks: changes the environment, or takes minutes",
-    "python benchmarks": "takes minutes",
-    "sbatch": "needs Slurm",
-    "torchrun": "tests/test_team.py starts such processes",
-}
+STORIES = [DOCS / "tutorial.md", DOCS / "explanations.md", *sorted((DOCS / "how-to").glob("*.md"))]
+RUN = [page for page in STORIES if page.name != "clusters.md"]  # tests/test_reference_pages.py runs the others
 CONSOLES = [(page, block) for page in PAGES for block in blocks(page) if block.language == "console"]
 TITLES = {page: {block.title for block in blocks(page)} for page in PAGES}
 SHOWN = [
@@ -60,23 +46,6 @@ def parse(words: tuple[str, ...]) -> None:
         above, (name, *rest) = click.Context(command, info_name=name, parent=above), rest
 
 
-def elsewhere(words: tuple[str, ...]) -> bool:
-    """Return whether a command is on the list of what is not run."""
-    return " ".join(words).startswith(tuple(ELSEWHERE))
-
-
-def execute(command: Command) -> tuple[int, str]:
-    """Run a command in this process; return its exit code and what it prints."""
-    program, *words = command.words
-    if program == "python":
-        written = io.StringIO()
-        with redirect_stdout(written):
-            runpy.run_path(words[0], run_name="__main__")
-        return 0, written.getvalue()
-    done = CliRunner().invoke(hepanom, words)
-    return done.exit_code, done.output
-
-
 @pytest.mark.parametrize(("command", "written"), SHOWN)
 def test_every_command_on_a_page_exists(command: Command, written: set[str]) -> None:
     words = command.words
@@ -103,7 +72,7 @@ def test_no_command_hides_in_a_block_without_a_language() -> None:
     assert hidden == [], "```console and $ make it a command that is tested"
 
 
-@pytest.mark.parametrize("page", [page for page in RUN if page.name not in NOT_RUN], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_a_page_runs_from_top_to_bottom(
     page: Path, data: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from pages import ROOT, blocks, commands, untrue
+from pages import ROOT, blocks
 
 from hepanom import document, plugins
-from hepanom.cli import hepanom
 from hepanom.testing import Case, check
 
 BLOCKS = list(blocks(ROOT / "docs" / "plugins.md"))
@@ -58,13 +56,3 @@ def test_the_recipe_on_the_page_is_one(folder: Path, monkeypatch: pytest.MonkeyP
 
 def test_all_plugins_on_the_page_are_tried() -> None:
     assert {title for title in SHOWN if title.startswith("plugins/")} == {f"plugins/{name}.py" for name in KINDS}
-
-
-def test_the_page_shows_what_new_plugin_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    every = [command for block in BLOCKS if block.language == "console" for command in commands(block)]
-    begun = [command for command in every if command.words[:3] == ("hepanom", "new", "plugin")]
-    assert len(begun) == 2
-    for command in begun:
-        done = CliRunner().invoke(hepanom, command.words[1:])
-        assert (done.exit_code, untrue(command.shown, done.output)) == (0, []), done.output
