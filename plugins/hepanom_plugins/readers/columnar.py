@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -20,14 +21,13 @@ from hepanom_plugins.readers import mistakes
 from hepanom_plugins.readers.expressions import parse
 from hepanom_plugins.readers.files import OnBadFile, base, find_files
 from hepanom_plugins.readers.groups import NO_CLASS, Group, common_weight, grouped, regrouped
-from hepanom_plugins.readers.objects import cloud, lead, lengths, members, per_event
+from hepanom_plugins.readers.objects import cloud, described, lead, members, per_event
 from hepanom_plugins.readers.roles import Roles
 
 CHUNK_BYTES = 8_000_000  # read at a time
 PART_BYTES = 64_000_000
 
 Kind = Literal["number", "numbers", "text", "other"]  # of one value per event, or a list of them
-HOLDS = {"number": "number", "numbers": "list of numbers", "text": "text", "other": "something that is not read"}
 C = TypeVar("C", bound="Columnar")  # beartype cannot read Self in a method
 
 
@@ -86,7 +86,7 @@ class Columnar(Roles, Reader):
 
     def schema(self) -> Schema:
         """Describe the events from the headers of all files."""
-        first, names, needed = "", tuple[str, ...](), list[str]()
+        first, needed = "", list[str]()
         known: Mapping[str, Kind] = {}
         for file, group in self._listed():
             try:
@@ -99,7 +99,7 @@ class Columnar(Roles, Reader):
             if not first:
                 first, known = file, found
                 self._check_options(known, first, group)
-                needed, names = self._needed(known, NO_CLASS), self._names(known)
+                needed = self._needed(known, NO_CLASS)
             for column in needed:
                 if found.get(column) != known[column]:
                     what = f"is {found[column]}" if column in found else "is not there"
@@ -109,7 +109,7 @@ class Columnar(Roles, Reader):
         if not first:
             raise InputError("none of the files can be read")
         inputs = {}
-        if names:
+        if names := self._names:
             inputs["features"] = Input("table", names, tuple(self.unit(name) for name in names))
         for name, pattern in self.points.items():
             columns = members(pattern)
@@ -140,10 +140,9 @@ class Columnar(Roles, Reader):
         """
         group = dict(self._listed())[part.file]
         with self.opened(part.file) as content:
-            columns, names = self._read(content.kinds, part.file, group), self._names(content.kinds)
-            first = part.start
+            columns, first = self._read(content.kinds, part.file, group), part.start
             for count, arrays in content.chunks(columns, range(part.start, part.stop), CHUNK_BYTES):
-                yield self._events(arrays, names, np.arange(first, first + count), part.file, group)
+                yield self._events(arrays, np.arange(first, first + count), part.file, group)
                 first += count
 
     def on(self: C, files: Sequence[str]) -> C:
@@ -168,7 +167,7 @@ class Columnar(Roles, Reader):
         for file, group in self._listed():
             with suppress(BrokenFileError), self.opened(file) as content:
                 read = {*self._read(content.kinds, file, group)}
-                return _described(content, [name for name in content.kinds if name not in read])
+                return described(content, [name for name in content.kinds if name not in read], CHUNK_BYTES)
         return ()
 
     def _listed(self) -> list[tuple[str, Group]]:
@@ -229,12 +228,23 @@ class Columnar(Roles, Reader):
         ]
         return [*(name for name, kind in known.items() if kind == "number"), *self.derive, *objects]
 
-    def _names(self, known: Mapping[str, Kind]) -> tuple[str, ...]:
-        """Return the feature columns; what weighs an event is none, unless ``features`` says so in full."""
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        """Return the feature columns, as the first file that can be read has them; others may have more, elsewhere.
+
+        What weighs an event is none, unless ``features`` says so in full.
+        """
         weights = [self.weight, *(group.weight for group in grouped(self.files).values())]
         stated = (parse(str(weight)) for weight in weights if weight is not None)
         unasked = {name for expression in stated for name in expression.names} - {*self.features}
-        return self.chosen([name for name in self._flat(known) if name not in unasked]) if self.features else ()
+        for file, _ in self._listed() if self.features else ():
+            try:
+                with self.opened(file) as content:
+                    return self.chosen([name for name in self._flat(content.kinds) if name not in unasked])
+            except BrokenFileError:
+                if self.on_bad_file == "stop":
+                    raise
+        return ()
 
     def _read(self, known: Mapping[str, Kind], file: str, group: Group) -> list[str]:
         """Return the columns that are read. Raises OptionError for one that an option names and the file lacks."""
@@ -243,14 +253,12 @@ class Columnar(Roles, Reader):
 
     def _needed(self, known: Mapping[str, Kind], group: Group) -> list[str]:
         """Return the columns that features, expressions and lists are made of."""
-        needed = [name for name in self._names(known) if name in known]
+        needed = [name for name in self._names if name in known]
         needed += [name for _, text in self._expressions(group) for name in parse(text).names if name in known]
         needed += [column for _, text in self._lists() for column in members(text).values()]
         return list(dict.fromkeys(needed))
 
-    def _events(
-        self, columns: dict[str, Any], names: Sequence[str], rows: Int64[np.ndarray, " row"], file: str, group: Group
-    ) -> Events:
+    def _events(self, columns: dict[str, Any], rows: Int64[np.ndarray, " row"], file: str, group: Group) -> Events:
         """Turn the columns of one chunk into events."""
         for name, text in self.derive.items():
             columns[name] = per_event(parse(text), columns, len(rows))
@@ -264,8 +272,8 @@ class Columnar(Roles, Reader):
         for text, most in self.leading.items():
             tally[f"objects of {text} beyond the leading {most}"] = lead(columns, text, most)
         inputs: dict[str, Any] = {}
-        if names:
-            inputs["features"] = self.table({name: columns[name] for name in names}, names)
+        if self._names:
+            inputs["features"] = self.table({name: columns[name] for name in self._names}, self._names)
         for name, text in self.points.items():
             inputs[name] = cloud(columns, text, file, rows)
         roles: Roles = self
@@ -278,20 +286,3 @@ class Columnar(Roles, Reader):
             events = replace(events, label=np.full(len(rows), groups.index(group)))
         beside = {self.counter: rows, **events.beside}
         return replace(events, beside=beside, tally={what: count for what, count in tally.items() if count})
-
-
-def _described(content: Columns, names: Sequence[str]) -> list[Unread]:
-    """Say what columns hold, and how many values the first rows have."""
-    plain = [name for name in names if content.kinds[name] in ("number", "numbers")]
-    edges = content.edges(plain, CHUNK_BYTES) if plain else [0]
-    _, arrays = next(content.chunks(plain, range(edges[1]), CHUNK_BYTES)) if len(edges) > 1 else (0, {})
-    found: list[Unread] = []
-    for name in names:
-        kind, array = content.kinds[name], arrays.get(name)
-        if array is None or not len(array):
-            found.append(Unread(name, HOLDS[kind]))
-        elif kind == "number":
-            found.append(Unread(name, HOLDS[kind], str(array.dtype), 1, 1))
-        else:
-            found.append(Unread(name, HOLDS[kind], *lengths(array)))
-    return found

@@ -39,8 +39,9 @@ def regrouped(files: Groups, asked: Sequence[str], suffix: str) -> dict[str, Gro
     """Return the groups with those of their files alone that are asked for: files of the training keep their class."""
     own: dict[str, str] = {}
     for name, group in grouped(files).items():
-        with suppress(InputError):  # the files of the training need not be there any more
-            own |= dict.fromkeys(map(_place, find_files(group.path, suffix)), name)
+        for pattern in (group.path,) if isinstance(group.path, str) else group.path:
+            with suppress(InputError):  # the files of the training need not be there any more
+                own |= dict.fromkeys(map(_place, find_files(pattern, suffix)), name)
     return {
         name: replace(group, path=tuple(file for file in asked if own.get(_place(file)) == name))
         for name, group in grouped(files).items()
@@ -53,7 +54,7 @@ def common_weight(groups: Mapping[str, Group], others: Sequence[str]) -> str | N
     if not others or weights <= {None}:
         return None
     if len(weights) == 1:
-        return str(weights.pop())
+        return f"({weights.pop()})"  # an expression, and so no second role of a column
     log.warning(
         "%s: every event weighs 1: `files` gives each class a weight of its own, and these are of none; "
         "an expression in `weight` is that of all files",

@@ -1,19 +1,21 @@
-"""Jagged branches: as one value per event, as columns of the leading objects, as a cloud of points."""
+"""Columns, jagged or not: as one value per event, as columns of the leading objects, as a cloud of points."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import awkward as ak  # type: ignore[import-untyped]
 import numpy as np
 from jaxtyping import Int64
 
+from hepanom.contracts import Unread
 from hepanom.errors import InputError
 from hepanom.events import Jagged
 from hepanom_plugins.readers.expressions import Expression
 
+HOLDS = {"number": "number", "numbers": "list of numbers", "text": "text", "other": "something that is not read"}
 EVENT: Mapping[str, Any] = {  # columns of one event, by what they hold
     "number": np.ones(1),
     "numbers": ak.Array([[1.0]]),
@@ -75,3 +77,20 @@ def cloud(columns: Mapping[str, Any], text: str, file: str, entry: Int64[np.ndar
             )
         values[:, index] = ak.to_numpy(ak.Array(layout.content))
     return Jagged(values, offsets)
+
+
+def described(content: Any, names: Sequence[str], size: int) -> list[Unread]:
+    """Say what columns of an open file hold, and how many values the first rows, some ``size`` bytes, have."""
+    plain = [name for name in names if content.kinds[name] in ("number", "numbers")]
+    edges = content.edges(plain, size) if plain else [0]
+    _, arrays = next(content.chunks(plain, range(edges[1]), size)) if len(edges) > 1 else (0, {})
+    found: list[Unread] = []
+    for name in names:
+        kind, array = content.kinds[name], arrays.get(name)
+        if array is None or not len(array):
+            found.append(Unread(name, HOLDS[kind]))
+        elif kind == "number":
+            found.append(Unread(name, HOLDS[kind], str(array.dtype), 1, 1))
+        else:
+            found.append(Unread(name, HOLDS[kind], *lengths(array)))
+    return found

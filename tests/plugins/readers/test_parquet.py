@@ -43,6 +43,19 @@ def read(reader: Parquet) -> Events:
     return Events.concat([events for part in reader.parts() for events in reader.read(part)])
 
 
+@pytest.mark.parametrize("features", [("*",), ("met", "w"), ("w", "met")])
+def test_files_may_have_their_columns_in_another_order_and_more_of_them(
+    tmp_path: Path, features: tuple[str, ...]
+) -> None:
+    made = {name: values for name, values in columns().items() if name != "kind"}
+    other = {"more": np.arange(NUMBER), **dict(reversed(made.items()))}
+    paths = (write(tmp_path / "a.parquet", made), write(tmp_path / "b.parquet", other))
+    for reader in (Parquet(path=paths, features=features), Parquet(path=paths[0], features=features).on(paths)):
+        names = reader.schema().inputs["features"].columns
+        wanted = np.stack([made[name].astype(np.float32) for name in names], axis=1)
+        np.testing.assert_array_equal(read(reader).inputs["features"], np.concatenate([wanted, wanted]))
+
+
 def test_flat_columns_become_a_table_with_roles(tmp_path: Path) -> None:
     made = columns()
     path = write(tmp_path / "a.parquet", {**made, "kind": pa.array(made["kind"]).dictionary_encode()})

@@ -153,8 +153,10 @@ def test_other_files_have_the_classes_and_weights_of_those_that_they_are(
 
     alike = {"qcd": Group(paths[0], "2 * w"), "signal": Group(paths[2], "2 * w")}
     np.testing.assert_allclose(read(Root(files=alike).on([new])).weight, 2 * columns(seed=3)["w"])
+    kept = Root(files={"qcd": Group(paths[0], "w")}, keep=("w",)).on([new])
+    np.testing.assert_allclose(read(kept).weight, columns(seed=3)["w"])
     Path(paths[0]).unlink()
-    assert set(read(Root(files=groups).on([paths[1]])).label) == {-1}  # what qcd was made of is not there any more
+    assert set(read(Root(files=groups).on([paths[1]])).label) == {0}  # one of the files of qcd is not there any more
 
 
 def test_what_weighs_an_event_is_no_feature_and_is_asked_of_its_own_files_alone(tmp_path: Path) -> None:
