@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 AHEAD = 2  # parts under way per thread of the cluster
 TRIES = 3
+Command = tuple[str, str]  # which one it is, and its folder: what a worker keeps, it keeps for one command alone
 
 _left = Condition()
 _inside = Counter[str]()  # tasks that are at work, by the folder that this process is in
@@ -50,8 +51,8 @@ def scorer(
     with _client(address) as client:
 
         def scored(_: Reader, parts: Sequence[Part], skipped: list[Skipped]) -> Iterator[tuple[Part, pa.Table]]:
-            here = str(Path.cwd())
-            tasks = ((here, folder, tuple(overrides), tuple(only), tuple(files), part) for part in parts)
+            command = client.id, str(Path.cwd())
+            tasks = ((command, folder, tuple(overrides), tuple(only), tuple(files), part) for part in parts)
             for part, (tables, left_out) in zip(parts, _mapped(client, _score, tasks), strict=True):
                 skipped.extend(left_out)
                 yield from ((part, table) for table in tables)
@@ -66,7 +67,14 @@ def measurer(address: str) -> Iterator[Measure]:
 
         def measured(events: Chosen, states: tuple[State, ...]) -> Iterator[Sketch]:
             parts = events.shares.parts
-            who = (str(Path.cwd()), parts.document, events.share, tuple(events.labels), events.index, states)
+            who = (
+                (client.id, str(Path.cwd())),
+                parts.document,
+                events.share,
+                tuple(events.labels),
+                events.index,
+                states,
+            )
             for sketches in _mapped(client, _measure, ((*who, part) for part in events.shares.sound)):
                 yield from sketches
 
@@ -109,14 +117,11 @@ def _at(place: str) -> Iterator[None]:
     """
     with _left:
         _left.wait_for(lambda: _inside.total() == _inside[place])
-        if place not in _inside:
-            try:
-                os.chdir(place)
-            except OSError as error:
-                raise InputError(f"a worker of the cluster does not see {place}: {error.strerror}") from error
-            _inside.clear()
-            _reader.cache_clear()
-            _parts.cache_clear()
+        try:
+            os.chdir(place)
+        except OSError as error:
+            hint = "give the command in a folder that workers see"
+            raise InputError(f"a worker of the cluster does not see {place} ({error.strerror}); {hint}") from error
         _inside[place] += 1
     try:
         yield
@@ -127,22 +132,24 @@ def _at(place: str) -> Iterator[None]:
 
 
 @lru_cache(maxsize=2)
-def _detector(folder: str, overrides: tuple[str, ...], only: tuple[str, ...]) -> Detector:
+def _detector(_: Command, folder: str, overrides: tuple[str, ...], only: tuple[str, ...]) -> Detector:
     return storage.load(folder, overrides, only)
 
 
 @lru_cache(maxsize=2)
-def _reader(folder: str, overrides: tuple[str, ...], only: tuple[str, ...], files: tuple[str, ...]) -> Reader:
-    return reader_of(_detector(folder, overrides, only), files)
+def _reader(
+    command: Command, folder: str, overrides: tuple[str, ...], only: tuple[str, ...], files: tuple[str, ...]
+) -> Reader:
+    return reader_of(_detector(command, folder, overrides, only), files)
 
 
 @lru_cache(maxsize=2)
-def _parts(recipe: str, source: str) -> Parts:
+def _parts(_: Command, recipe: str, source: str) -> Parts:
     return plugins.build(document.parse(recipe, source))
 
 
 def _measure(
-    place: str,
+    command: Command,
     recipe: Document,
     share: str,
     labels: tuple[str, ...],
@@ -150,16 +157,22 @@ def _measure(
     states: tuple[State, ...],
     part: Part,
 ) -> list[Sketch]:
-    with _at(place):
-        shares = Shares(_parts(recipe.text(), recipe.source), {}, {}, None, sound=(part,))
+    with _at(command[1]):
+        shares = Shares(_parts(command, recipe.text(), recipe.source), {}, {}, None, sound=(part,))
         return measure_piece(chosen(shares, share, labels, index), states, 0)
 
 
 def _score(
-    place: str, folder: str, overrides: tuple[str, ...], only: tuple[str, ...], files: tuple[str, ...], part: Part
+    command: Command,
+    folder: str,
+    overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    files: tuple[str, ...],
+    part: Part,
 ) -> tuple[list[pa.Table], list[Skipped]]:
     skipped: list[Skipped] = []
-    with _at(place):
-        reader = _reader(folder, overrides, only, files)
-        scored = output.scored_parts(_detector(folder, overrides, only), reader, [part], skipped)
+    with _at(command[1]):
+        detector = _detector(command, folder, overrides, only)
+        reader = _reader(command, folder, overrides, only, files)
+        scored = output.scored_parts(detector, reader, [part], skipped)
         return [table for _, table in scored], skipped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -46,6 +47,22 @@ def test_the_cluster_scores_as_one_process_does(local: LocalCluster, detector: P
         together = output.score_files(found, FILES, tmp_path / "together.parquet", by=by)
     assert together == alone
     assert pq.read_table(tmp_path / "together.parquet").equals(pq.read_table(tmp_path / "alone.parquet"))
+
+
+def test_a_detector_that_was_saved_again_is_what_the_same_cluster_scores_by(
+    local: LocalCluster, tmp_path: Path
+) -> None:
+    folder, files, tables = tmp_path / "detector", ("toy:5:3000",), []
+    for name, other in (("first", build("data.events=3000")), ("second", build("data.events=3000", "seed=77"))):
+        storage.save(fit(read(other, 10**9), {})[0], folder)
+        with cluster.scorer(local.scheduler_address, str(folder), (), files) as by:
+            output.score_files(storage.load(folder), files, tmp_path / f"{name}.parquet", by=by)
+        output.score_files(storage.load(folder), files, tmp_path / "alone.parquet")
+        tables.append(pq.read_table(tmp_path / f"{name}.parquet"))
+        assert tables[-1].equals(pq.read_table(tmp_path / "alone.parquet"))
+        shutil.rmtree(folder)
+        (tmp_path / "alone.parquet").unlink()
+    assert not tables[0].equals(tables[1])
 
 
 def test_a_worker_that_is_killed_costs_its_part_alone(local: LocalCluster, detector: Path, tmp_path: Path) -> None:
@@ -93,7 +110,7 @@ def test_a_worker_works_in_the_folder_of_each_command(tmp_path: Path, monkeypatc
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(seen, range(20)))
-    with pytest.raises(InputError, match=r"does not see .*/c: No such file"), cluster._at(f"{tmp_path}/c"):
+    with pytest.raises(InputError, match=r"does not see .*/c \(No such file"), cluster._at(f"{tmp_path}/c"):
         pass
 
 
