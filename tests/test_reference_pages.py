@@ -8,7 +8,9 @@ from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import uproot
 from click.testing import CliRunner
 from distributed import LocalCluster
 from pages import PAGES, blocks, commands, elsewhere, execute, untrue
@@ -36,10 +38,10 @@ seed: 5
 data:
   use: root
   path: events/*.root
-  label: NElectron
-  classes: {ordinary: [0], electrons: [1, 2, 3]}
-  features: [NJet, MET_px, MET_py, NMuon]
-background: [ordinary]
+  label: top
+  classes: {qcd: [0], signal: [1]}
+  features: [met, ht, pt, eta]
+background: [qcd]
 split: {train: 0.4, valid: 0.2, calibrate: 0.2, test: 0.2}
 transforms: [{use: standardize}]
 model: {use: vae, hidden: [8], latent: 2}
@@ -52,13 +54,15 @@ OTHERS = ["name=ae", "model={use: autoencoder, hidden: [8], latent: 2}", "scores
 
 
 @pytest.fixture(scope="module")
-def desk(data: Path, migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def desk(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with events, a recipe, and the runs ``vae`` and ``ae``."""
-    folder = tmp_path_factory.mktemp("desk")
-    for file in ("events/1", "data/2025/1", "run_41", "good", "new"):
-        link = folder / f"{file}.root"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(data / "root" / "uproot-HZZ-zstd.root")
+    folder, draws = tmp_path_factory.mktemp("desk"), np.random.default_rng(1)
+    for name in ("events/1", "data/2025/1", "run_41", "good", "new"):
+        values = {axis: draws.normal(size=3000) for axis in ("met", "ht", "pt", "eta")}
+        file = folder / f"{name}.root"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with uproot.recreate(file) as content:
+            content["events"] = {**values, "top": (values["met"] > 1.5).astype(np.int64)}
     shutil.copytree(migrated, folder / "mlruns")
     recipe = folder / "recipe.yaml"
     recipe.write_text(RECIPE, encoding="utf-8")

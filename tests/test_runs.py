@@ -32,14 +32,16 @@ def store(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> track.Sto
             store.client.set_terminated(run)
         store.client.set_terminated(made.run_id)
     track.fail(begun(store, "torn", "flow"), "epoch 3: the loss is nan\nand more of it")
-    begun(store, "going", "flow", group="other")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
+        begun(store, "going", "flow")
     return store
 
 
-def begun(store: track.Store, name: str, model: str, group: str = track.EXPERIMENT) -> track.Record:
+def begun(store: track.Store, name: str, model: str) -> track.Record:
     params = {"model.use": model, "train.optimizer.lr": "0.001"}
     tags = {"model": model, "data": "toy", "device": "cpu"}
-    return track.start(store, name, recipe=f"name: {name}\n", params=params, tags=tags, group=group)
+    return track.start(store, name, recipe=f"name: {name}\n", params=params, tags=tags)
 
 
 def names(store: track.Store, **options: Any) -> list[str]:

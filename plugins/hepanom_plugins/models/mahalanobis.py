@@ -91,7 +91,7 @@ class MahalanobisNetwork(Network):
 def whitening(found: Moments, shrinkage: float = 0.0) -> tuple[Float64[Tensor, "feature feature"], Float64[Tensor, ""]]:
     """Return A = D^-1 (R^+)^(1/2), so that A A^T = C^+, and ln det(C) / 2 over the directions that count.
 
-    The symmetric root is the only one that does not depend on the signs of the eigenvectors, which are arbitrary.
+    The symmetric root does not depend on the signs of the eigenvectors, which are arbitrary.
     """
     deviations = found.covariance.diagonal().clamp(min=0).sqrt()
     constant = deviations <= CONSTANT * found.mean.abs()
