@@ -21,10 +21,31 @@ TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_][\w.]*|`[^`]+`)"
     r"|(?P<text>'[^']*'|\"[^\"]*\")|(?P<operator>\*\*|&&|\|\||[<>=!]=|[-+*/%<>!~&|(),\[\]]))"
 )
+
+
+def truth(values: Any) -> Any:
+    """Return where values are true; a missing one is not."""
+    if isinstance(values, ak.Array):
+        values = ak.fill_none(values, False)
+    return values if getattr(values, "dtype", None) == np.dtype(bool) else (values != 0) & ~np.isnan(values)
+
+
+def doubles(values: Any) -> Any:
+    """Return numbers in double precision, in which ROOT's formulas are computed, too: integers do not overflow."""
+    if isinstance(values, ak.Array):
+        text = values.layout.purelist_parameter("__array__") in ("string", "char")
+        return values if text else ak.values_astype(values, np.float64)
+    return values.astype(np.float64) if isinstance(values, np.ndarray) and values.dtype.kind in "buif" else values
+
+
+def _in_doubles(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *values: function(*map(doubles, values))
+
+
 # From the loosest to the tightest, as in C++ selections and not as in Python: & and | come after comparisons.
 BINARY: tuple[Mapping[str, Callable[[Any, Any], Any]], ...] = (
-    {"|": np.logical_or, "||": np.logical_or},
-    {"&": np.logical_and, "&&": np.logical_and},
+    {"|": lambda a, b: truth(a) | truth(b), "||": lambda a, b: truth(a) | truth(b)},
+    {"&": lambda a, b: truth(a) & truth(b), "&&": lambda a, b: truth(a) & truth(b)},
     {
         "<": np.less,
         "<=": np.less_equal,
@@ -33,16 +54,18 @@ BINARY: tuple[Mapping[str, Callable[[Any, Any], Any]], ...] = (
         "==": lambda a, b: a == b,
         "!=": lambda a, b: a != b,
     },
-    {"+": np.add, "-": np.subtract},
-    {"*": np.multiply, "/": np.true_divide, "%": np.mod},
+    {"+": _in_doubles(np.add), "-": _in_doubles(np.subtract)},
+    {"*": _in_doubles(np.multiply), "/": _in_doubles(np.true_divide), "%": _in_doubles(np.mod)},
 )
 COMPARISON = 2
+ONE = (
+    *("abs", "sqrt", "exp", "log", "log10", "floor", "ceil", "isnan", "sin", "cos", "tan", "sinh", "cosh", "tanh"),
+    *("arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh"),
+)
 FUNCTIONS: Mapping[str, tuple[int, Callable[..., Any]]] = {
-    **{name: (1, getattr(np, name)) for name in ("abs", "sqrt", "exp", "log", "log10", "floor", "ceil", "isnan")},
-    **{name: (1, getattr(np, name)) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
-    **{name: (1, getattr(np, name)) for name in ("arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh")},
-    **{name: (2, getattr(np, name)) for name in ("hypot", "arctan2", "minimum", "maximum")},
-    "atan2": (2, np.arctan2),
+    **{name: (1, _in_doubles(getattr(np, name))) for name in ONE},
+    **{name: (2, _in_doubles(getattr(np, name))) for name in ("hypot", "arctan2", "minimum", "maximum")},
+    "atan2": (2, _in_doubles(np.arctan2)),
     "where": (3, ak.where),
     "num": (1, lambda x: ak.num(x, axis=1)),
     "sum": (1, lambda x: ak.sum(x, axis=1)),
@@ -62,7 +85,7 @@ class Expression:
     Tightest first: ``x[i]`` (object i of a jagged column, NaN where there is none), ``**`` (from the right), unary
     ``-``, ``* / %``, ``+ -``, comparisons (which do not chain), ``!`` or ``~``, ``&`` or ``&&``, ``|`` or ``||``.
     Functions are those of ``FUNCTIONS``; num, sum, any, all, max and min reduce a jagged column to a number per event.
-    A column whose name is no word stands in backticks.
+    A column whose name is no word stands in backticks. Arithmetic is in double precision; what is missing is not true.
     """
 
     text: str
@@ -137,7 +160,7 @@ class _Parser:
         if level == COMPARISON and self.kind == "operator" and self.value in "!~":
             self.advance()
             inner = self.deeper(lambda: self.binary(COMPARISON))
-            return lambda columns: np.logical_not(inner(columns))
+            return lambda columns: np.logical_not(truth(inner(columns)))
         if level == len(BINARY):
             return self.unary()
         left = self.binary(level + 1)
@@ -150,13 +173,13 @@ class _Parser:
     def unary(self) -> Node:
         if self.takes("-"):
             inner = self.deeper(self.unary)
-            return lambda columns: np.negative(inner(columns))
+            return lambda columns: np.negative(doubles(inner(columns)))
         if self.takes("+"):
             return self.deeper(self.unary)
         base = self.postfix()
         if self.takes("**"):
             exponent = self.deeper(self.unary)
-            return lambda columns: np.float_power(base(columns), exponent(columns))
+            return lambda columns: np.float_power(doubles(base(columns)), doubles(exponent(columns)))
         return base
 
     def deeper(self, parse: Callable[[], Node]) -> Node:
@@ -222,6 +245,7 @@ def _combined(function: Callable[[Any, Any], Any], left: Node, right: Node) -> N
 
 def _item(inner: Node, index: int) -> Node:
     def evaluated(columns: Mapping[str, Any]) -> Any:
-        return ak.fill_none(ak.pad_none(inner(columns), index + 1, axis=1)[:, index], np.nan)
+        found = ak.pad_none(inner(columns), index + 1, axis=1)[:, index]
+        return ak.fill_none(doubles(found) if "bool" in str(found.type) else found, np.nan)
 
     return evaluated

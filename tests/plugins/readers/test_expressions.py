@@ -53,6 +53,29 @@ def test_expressions_mean_what_the_field_means(text: str, expected: list[object]
     assert values(text) == expected
 
 
+def test_arithmetic_is_in_double_precision() -> None:
+    made = {
+        "u": np.array([1, 2, 3], np.uint32),
+        "b": np.array([100, 200, 255], np.uint8),
+        "i": np.array([2**30, 1, -(2**30)], np.int32),
+        "f": np.array([True, False, True]),
+        "e": np.array([1e30, 1.0, 2.0], np.float32),
+        "n": ak.Array([[200, 100], [], [255]]),
+    }
+    made["n"] = ak.values_astype(made["n"], np.uint8)
+    for text, expected in {
+        "u - 2": [-1, 0, 1],
+        "-u": [-1, -2, -3],
+        "b * 1000": [1e5, 2e5, 2.55e5],
+        "i * 4": [2**32, 4, -(2**32)],
+        "f + f - u": [1, -2, -1],
+        "sum(n * 2)": [600, 0, 510],
+        "sqrt(b * b)": [100, 200, 255],
+        "e * e > 0 & e * e < 1e70": [True, True, True],
+    }.items():
+        assert np.asarray(parse(text)(made)).tolist() == pytest.approx(expected), text
+
+
 def test_an_object_that_is_not_there_is_missing() -> None:
     np.testing.assert_array_equal(values("pt[1]"), [2.0, np.nan, np.nan])
     np.testing.assert_array_equal(values("max(pt)"), [2.0, np.nan, 5.0])
