@@ -131,7 +131,11 @@ def table_file(out: Path) -> Iterator[Callable[[Part | None, pa.Table], None]]:
                 table = table.add_column(1, "file", file)
             if not writers:
                 writers.append(stack.enter_context(pq.ParquetWriter(temporary, table.schema)))
-            writers[0].write_table(table)
+            try:
+                writers[0].write_table(table.cast(writers[0].schema))
+            except ValueError as error:  # ArrowInvalid is one
+                where = part.file if part else "what came later"
+                raise InputError(f"{where}: columns beside are not those of the files before: {error}") from error
 
         yield write
 

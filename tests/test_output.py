@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from toys import RECIPE, build, fitted, shares
@@ -148,6 +149,16 @@ def test_a_failure_after_the_first_chunk_leaves_no_file(tmp_path: Path, monkeypa
             replace(detector, parts=replace(detector.parts, reader=reader)), ["toy:9:2000"], tmp_path / "scores.parquet"
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_whose_columns_beside_are_of_other_types_make_one_table_or_none(tmp_path: Path) -> None:
+    out, first = tmp_path / "out.parquet", pa.table({"run": np.arange(2)})
+    with table_file(out) as add:
+        add(None, first)
+        add(None, pa.table({"run": np.array([5.0, 6.0])}))
+        with pytest.raises(InputError, match=r"columns beside are not those of the files before: .* truncated"):
+            add(None, pa.table({"run": np.array([0.5])}))
+    assert pq.read_table(out)["run"].to_pylist() == [0, 1, 5, 6]
 
 
 def test_a_column_beside_does_not_hide_one_of_ours() -> None:

@@ -132,10 +132,10 @@ class ATTPC(Peaks, Faults, Roles, Reader):
 
     def on(self, files: Sequence[str]) -> ATTPC:
         """Return this reader for other files; the optional columns that they lack are left out and logged."""
-        beside = self._layout(match_files(files)[0]).header().beside
-        absent = {column for role, column in self.roles() if role != "id" and column not in beside}
+        used = {column for _, column in self.roles()}
+        found = self.without(lambda file: used.difference(self._layout(file).header().beside), match_files(files))
         classes = self.classes or dict.fromkeys(self.files, ())
-        return replace(self.without(absent, files[0]), path=tuple(files), files={}, classes=classes)
+        return replace(found, path=tuple(files), files={}, classes=classes)
 
     def unread(self) -> Sequence[Unread]:
         """List the other columns of the first file that can be read, those of points and those of events."""

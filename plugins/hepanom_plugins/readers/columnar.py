@@ -18,11 +18,11 @@ from hepanom.contracts import Part, Reader, Unread
 from hepanom.errors import BrokenFileError, InputError, OptionError, Place
 from hepanom.events import Events, Input, Schema
 from hepanom_plugins.readers import mistakes
-from hepanom_plugins.readers.expressions import parse
-from hepanom_plugins.readers.files import OnBadFile, base, find_files
+from hepanom_plugins.readers.expressions import parse, truth
+from hepanom_plugins.readers.files import OnBadFile, base, find_files, same
 from hepanom_plugins.readers.groups import NO_CLASS, Group, common_weight, grouped, regrouped
-from hepanom_plugins.readers.objects import cloud, described, lead, members, per_event
-from hepanom_plugins.readers.roles import Roles
+from hepanom_plugins.readers.objects import cloud, described, lead, members, per_event, present
+from hepanom_plugins.readers.roles import BESIDE, Roles
 
 CHUNK_BYTES = 8_000_000  # read at a time
 PART_BYTES = 64_000_000
@@ -151,13 +151,16 @@ class Columnar(Roles, Reader):
         Files of ``files`` keep their class and its weight; others have no class, and the weight that all classes share.
         """
         asked = find_files(files, self.suffix)
-        with self.opened(asked[0]) as content:
-            known = {*content.kinds, *self.derive}
         groups: Any = regrouped(self.files, asked, self.suffix)
         others = [file for file in asked if not any(file in group.path for group in groups.values())]
         roles = replace(self, path=tuple(asked), weight=self.weight or common_weight(groups, others))
-        absent = {text for role, text in roles.roles() if role != "id" and not known.issuperset(parse(text).names)}
-        roles = roles.without(absent, asked[0])
+
+        def lacks(file: str) -> set[str]:
+            with self.opened(file) as content:
+                known = {*content.kinds, *self.derive}
+            return {text for _, text in roles.roles() if not known.issuperset(parse(text).names)}
+
+        roles = roles.without(lacks, asked)
         if len(others) < len(asked):
             return replace(roles, files=groups)
         return replace(roles, files={}, classes=self.classes or dict.fromkeys(self.files, ()))
@@ -189,7 +192,7 @@ class Columnar(Roles, Reader):
             twin = names.setdefault(base(file), file)
             if twin != file and not self.id:
                 raise InputError(f"{twin} and {file} would give the same event ids; rename one or set `id`")
-        if len(dict(found)) < len(found):
+        if len({same(file) for file, _ in found}) < len(found):
             raise InputError("a file is in two groups of `files`; an event has one class")
         return found
 
@@ -215,6 +218,8 @@ class Columnar(Roles, Reader):
         found |= dict(mistakes.in_features(self.features, known, self.called))
         flat = self._flat(known)
         found = self.mistakes([*flat, *(text for _, text in self.roles() if text not in flat)]) | found
+        why = f"{self.counter!r} is what the number of the {self.counter} is called; give the column a name by `derive`"
+        found |= {place: why for place, text in self.places() if place[0] in BESIDE and text == self.counter}
         if found:
             raise OptionError(found.items(), file)
 
@@ -226,7 +231,8 @@ class Columnar(Roles, Reader):
             for column in members(text).values()
             for rank in range(most)
         ]
-        return [*(name for name, kind in known.items() if kind == "number"), *self.derive, *objects]
+        numbers = (name for name, kind in known.items() if kind == "number")
+        return list(dict.fromkeys([*numbers, *self.derive, *objects]))
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
@@ -260,11 +266,13 @@ class Columnar(Roles, Reader):
 
     def _events(self, columns: dict[str, Any], rows: Int64[np.ndarray, " row"], file: str, group: Group) -> Events:
         """Turn the columns of one chunk into events."""
+        sources = {name for text in self.derive.values() for name in parse(text).names if name in columns}
+        known = columns | {name: present(columns[name], self.missing) for name in sources if self.missing}
         for name, text in self.derive.items():
-            columns[name] = per_event(parse(text), columns, len(rows))
+            known[name] = columns[name] = per_event(parse(text), known, len(rows))
         tally: dict[str, int] = {}
         if self.cut:
-            keep: Bool[np.ndarray, " row"] = np.asarray(per_event(parse(self.cut), columns, len(rows)), bool)
+            keep: Bool[np.ndarray, " row"] = truth(per_event(parse(self.cut), columns, len(rows)))
             tally["entries removed by the cut"] = int((~keep).sum())
             columns, rows = {name: values[keep] for name, values in columns.items()}, rows[keep]
         for _, text in self.roles():
@@ -276,10 +284,11 @@ class Columnar(Roles, Reader):
             inputs["features"] = self.table({name: columns[name] for name in self._names}, self._names)
         for name, text in self.points.items():
             inputs[name] = cloud(columns, text, file, rows)
+            self.blanked(inputs[name].values)
         roles: Roles = self
         if group.weight is not None:
-            text, roles = str(group.weight), replace(self, weight="weight")
-            columns["weight"] = per_event(parse(text), columns, len(rows))
+            text = f"({group.weight})"  # is no column's name
+            roles, columns[text] = replace(self, weight=text), per_event(parse(text), columns, len(rows))
         flat = {column: columns[column] for _, column in roles.roles()}
         events = roles.events(flat, inputs, rows, file, self.counter)
         if group in (groups := [*grouped(self.files).values()]):

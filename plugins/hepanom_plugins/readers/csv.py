@@ -77,10 +77,11 @@ class Csv(Roles, Reader):
 
     def on(self, files: Sequence[str]) -> Csv:
         """Return this reader for other files; the optional columns that they lack are left out and logged."""
-        names = read_header(match_files(files)[0], self.separator)
-        absent = {column for role, column in self.roles() if role != "id" and column not in names}
-        types = {column: kind for column, kind in self.types.items() if column not in absent}
-        return replace(self.without(absent, files[0]), path=tuple(files), types=types)
+        used = [column for _, column in self.roles()]
+        found = self.without(lambda file: {*used}.difference(read_header(file, self.separator)), match_files(files))
+        left = [column for _, column in found.roles()]
+        types = {column: kind for column, kind in self.types.items() if column in left or column not in used}
+        return replace(found, path=tuple(files), types=types)
 
     def unread(self) -> Sequence[Unread]:
         """List the other columns."""

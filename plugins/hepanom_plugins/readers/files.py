@@ -26,14 +26,20 @@ def match_files(path: str | Sequence[str]) -> list[str]:
 
     Raises InputError for one that matches no file.
     """
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for pattern in [path] if isinstance(path, str) else path:
         place = os.path.expanduser(pattern)
         files = [place] if os.path.isfile(place) else sorted(filter(os.path.isfile, glob.glob(place, recursive=True)))
         if not files:
             raise InputError(f"no file matches {pattern!r}{_nearest(Path(place))}")
-        found |= dict.fromkeys(files)
-    return list(found)
+        for file in files:
+            found.setdefault(same(file), file)
+    return list(found.values())
+
+
+def same(file: str) -> str:
+    """Return the same for the same file, however its path is written."""
+    return file if "://" in file else os.path.realpath(file)
 
 
 def _nearest(place: Path) -> str:
@@ -50,15 +56,17 @@ def _nearest(place: Path) -> str:
 
 def find_files(path: str | Sequence[str], suffix: str) -> list[str]:
     """Return the files that paths, globs, folders and addresses stand for; a folder's are those with the suffix."""
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for pattern in [path] if isinstance(path, str) else path:
         if "://" in pattern:
-            found[pattern] = None
+            files = [pattern]
         elif (folder := Path(pattern).expanduser()).is_dir():
-            found |= dict.fromkeys(match_files(str(Path(glob.escape(str(folder))) / f"*{suffix}")))
+            files = match_files(str(Path(glob.escape(str(folder))) / f"*{suffix}"))
         else:
-            found |= dict.fromkeys(match_files(pattern))
-    return list(found)
+            files = match_files(pattern)
+        for file in files:
+            found.setdefault(same(file), file)
+    return list(found.values())
 
 
 def base(file: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from hepanom.errors import InputError
-from hepanom_plugins.readers.files import find_files
+from hepanom_plugins.readers.files import find_files, same
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +40,9 @@ def regrouped(files: Groups, asked: Sequence[str], suffix: str) -> dict[str, Gro
     for name, group in grouped(files).items():
         for pattern in (group.path,) if isinstance(group.path, str) else group.path:
             with suppress(InputError):  # the files of the training need not be there any more
-                own |= dict.fromkeys(map(_place, find_files(pattern, suffix)), name)
+                own |= dict.fromkeys(map(same, find_files(pattern, suffix)), name)
     return {
-        name: replace(group, path=tuple(file for file in asked if own.get(_place(file)) == name))
+        name: replace(group, path=tuple(file for file in asked if own.get(same(file)) == name))
         for name, group in grouped(files).items()
     }
 
@@ -61,8 +60,3 @@ def common_weight(groups: Mapping[str, Group], others: Sequence[str]) -> str | N
         ", ".join(others),
     )
     return None
-
-
-def _place(file: str) -> str:
-    """Return the same for the same file, however its path is written."""
-    return file if "://" in file else os.path.realpath(file)

@@ -144,18 +144,13 @@ class Hdf5(Roles, Reader):
 
     def on(self, files: Sequence[str]) -> Hdf5:
         """Return this reader for other files; the optional columns that they lack are left out and logged."""
-        listed = match_files(files)
-        for file in listed:
-            try:
-                with datasets.opened(file) as content:
-                    columns, others, _ = self._known(content)
-            except BrokenFileError:
-                if self.on_bad_file == "stop" or file == listed[-1]:
-                    raise
-                continue
-            break
-        absent = {column for role, column in self.roles() if role != "id" and column not in {**columns, **others}}
-        return replace(self.without(absent, file), path=tuple(files))
+
+        def lacks(file: str) -> set[str]:
+            with datasets.opened(file) as content:
+                columns, others, _ = self._known(content)
+            return {column for _, column in self.roles()}.difference(columns, others)
+
+        return replace(self.without(lacks, match_files(files)), path=tuple(files))
 
     def unread(self) -> Sequence[Unread]:
         """List the other columns, and all other datasets, of the first file that can be read."""

@@ -144,12 +144,12 @@ class Occupancy(Roles, Reader):
 
     def on(self, files: Sequence[str]) -> Occupancy:
         """Return this reader for other files; the optional columns that they lack are left out and logged."""
-        columns = {*self._source(match_files(files)[0]).header().columns, "entries"}
-        absent = {column for role, column in self.roles() if role != "id" and column not in columns}
+        used = {column for _, column in self.roles()} - {"entries"}
+        found = self.without(lambda file: used.difference(self._source(file).header().columns), match_files(files))
         number = self.number
-        for name in absent.intersection(self._groups()):
+        for name in used.difference(column for _, column in found.roles()).intersection(self._groups()):
             number = number and number.replace(f"(?P<{name}>", "(")  # a group without name is no column
-        return replace(self.without(absent, files[0]), path=tuple(files), number=number)
+        return replace(found, path=tuple(files), number=number)
 
     def beside(self) -> tuple[str, ...]:
         """Return the columns that travel beside the events: those of roles, the groups of ``number``, the entries."""

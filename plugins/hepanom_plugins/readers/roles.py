@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 from pydantic import Field
 
-from hepanom.errors import InputError, OptionError, Place, did_you_mean
+from hepanom.errors import BrokenFileError, InputError, OptionError, Place, did_you_mean
 from hepanom.events import Events, Jagged, hash64, match_columns
 from hepanom_plugins.readers.files import base
 
@@ -115,10 +115,26 @@ class Roles:
                 other = dict(class_of)[value]
                 yield ("classes", name), f"{value!r} cannot be both {name!r} and {other!r}"
 
-    def without(self: R, absent: set[str], file: str) -> R:
-        """Return these roles less the optional columns that a file lacks, and log them; an event's id stays."""
+    def without(self: R, lacks: Callable[[str], set[str]], files: Sequence[str]) -> R:
+        """Return these roles less the optional columns that other files lack, and log them; an event's id stays.
+
+        ``lacks`` are the columns of roles that a file has not. Raises InputError where files differ in that: what one
+        has would be left out in silence. Broken files do not count where they are skipped.
+        """
+        known: dict[str, set[str]] = {}
+        for file in files:
+            try:
+                known[file] = lacks(file).difference(self.id)
+            except BrokenFileError:
+                if getattr(self, "on_bad_file", "stop") == "stop" or (file == files[-1] and not known):
+                    raise
+        (first, absent), *others = known.items()
+        for file, other in others:
+            for column in sorted(absent ^ other):
+                have, lack = (file, first) if column in absent else (first, file)
+                raise InputError(f"{have} has {column!r} and {lack} lacks it; give them to two commands")
         if absent:
-            log.info("%s: without %s", file, ", ".join(sorted(absent)))
+            log.info("%s: without %s", ", ".join(known), ", ".join(sorted(absent)))
         return replace(
             self,
             label=None if self.label in absent else self.label,
@@ -192,7 +208,8 @@ class Roles:
 
     def _weights(self, column: Shaped[np.ndarray, " event"], place: Rows) -> Float64[np.ndarray, " event"]:
         weights = column.astype(np.float64)
-        bad = ~np.isfinite(weights) | np.isin(weights, self.missing)
+        missing = np.array(self.missing, column.dtype if column.dtype.kind == "f" else np.float64)
+        bad = ~np.isfinite(weights) | np.isin(column, missing)
         place.refuse(bad, str(self.weight), column, "is no weight; give the event a finite one or leave it out")
         return weights
 

@@ -129,7 +129,7 @@ def blamed(file: str) -> Iterator[None]:
 def _name(file: str, directory: Any, tree: str | None) -> str:
     kinds: dict[str, str] = directory.classnames(cycle=False)
     trees = [name for name, kind in kinds.items() if kind in ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")]
-    if tree is not None and tree.partition(";")[0] in trees:
+    if tree is not None and tree in (directory.keys() if ";" in tree else trees):
         return tree
     if tree is None and len(trees) == 1:
         return trees[0]

@@ -235,6 +235,7 @@ def test_measured_events_of_other_makers_are_read(data: Path) -> None:
         ({"points": {"jets": "jet_{pt,eta}"}}, r"branch 'jet_eta' is not there; a list of numbers is needed"),
         ({"points": {"jets": "met"}}, r"branch 'met' holds one number per event"),
         ({"tree": "trees"}, r"there is no tree 'trees'; trees are: events"),
+        ({"tree": "events;7"}, r"there is no tree 'events;7'; trees are: events"),
         ({"weight": "log(-met)"}, r"a\.root: entry 0: column 'log\(-met\)': nan is no weight"),
         ({"label": "run", "classes": {"a": (0, 1)}}, r"a\.root: entry 200: column 'run': 2 is in none of the classes"),
     ],
