@@ -67,14 +67,8 @@ def measurer(address: str) -> Iterator[Measure]:
 
         def measured(events: Chosen, states: tuple[State, ...]) -> Iterator[Sketch]:
             parts = events.shares.parts
-            who = (
-                (client.id, str(Path.cwd())),
-                parts.document,
-                events.share,
-                tuple(events.labels),
-                events.index,
-                states,
-            )
+            command = client.id, str(Path.cwd())
+            who = (command, parts.document, events.share, tuple(events.labels), events.index, states)
             for sketches in _mapped(client, _measure, ((*who, part) for part in events.shares.sound)):
                 yield from sketches
 

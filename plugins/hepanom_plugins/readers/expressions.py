@@ -30,11 +30,15 @@ def truth(values: Any) -> Any:
     return values if getattr(values, "dtype", None) == np.dtype(bool) else (values != 0) & ~np.isnan(values)
 
 
+def is_text(values: Any) -> bool:
+    """Return whether a column of a file holds words or lists of words."""
+    return isinstance(values, ak.Array) and values.layout.purelist_parameter("__array__") in ("string", "char")
+
+
 def doubles(values: Any) -> Any:
     """Return numbers in double precision, in which ROOT's formulas are computed, too: integers do not overflow."""
     if isinstance(values, ak.Array):
-        text = values.layout.purelist_parameter("__array__") in ("string", "char")
-        return values if text else ak.values_astype(values, np.float64)
+        return values if is_text(values) else ak.values_astype(values, np.float64)
     return values.astype(np.float64) if isinstance(values, np.ndarray) and values.dtype.kind in "buif" else values
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Int64
 from hepanom.contracts import Unread
 from hepanom.errors import InputError
 from hepanom.events import Jagged
-from hepanom_plugins.readers.expressions import Expression, doubles
+from hepanom_plugins.readers.expressions import Expression, doubles, is_text
 
 HOLDS = {"number": "number", "numbers": "list of numbers", "text": "text", "other": "something that is not read"}
 EVENT: Mapping[str, Any] = {  # columns of one event, by what they hold
@@ -82,14 +82,10 @@ def cloud(columns: Mapping[str, Any], text: str, file: str, entry: Int64[np.ndar
 def present(values: Any, missing: Sequence[float]) -> Any:
     """Return a column with NaN where a value is among ``missing``, in float32 or float64; text stays as it is."""
     numbers = doubles(values)
-    if missing and not _text(values):
+    if missing and not is_text(values):
         for value in {*missing, *np.array(missing, np.float32).tolist()}:
             numbers = ak.where(numbers == value, np.nan, numbers)
     return numbers
-
-
-def _text(values: Any) -> bool:
-    return isinstance(values, ak.Array) and values.layout.purelist_parameter("__array__") in ("string", "char")
 
 
 def described(content: Any, names: Sequence[str], size: int) -> list[Unread]:
